@@ -16,8 +16,8 @@ Which one when:
 | `student-t` | the same with outliers that sit where they have leverage; scale fitted | yes |
 | `gaussian-log` | losses whose noise is proportional to the loss; scale fitted | yes |
 | `squared`, `log-squared`, `huber` | clean data, textbook problems | no |
-| `pinball:q` | a quantile of the runs instead of their middle | no |
-| `one-sided:penalty` | lower envelope of under-tuned runs: overestimates cost `penalty` times more | no |
+| `pinball:q`, `expectile:q` | a quantile (an expectile) of the runs instead of their middle | no |
+| `one-sided:penalty`, `lower-envelope` | envelope of under-tuned runs: overestimates cost `penalty` times more | no |
 | `binomial`, `beta-binomial` | k successes in n trials; the second one with fitted overdispersion | yes |
 
 Scale "log" compares log(pred) with log(y); "raw" compares pred with y; "probability" takes pred as a probability.
@@ -39,6 +39,7 @@ Scale: TypeAlias = Literal["log", "raw", "probability"]
 Rows: TypeAlias = tuple[Array, Array, Array]
 
 _HALF_LOG_TAU = 0.5 * np.log(2.0 * np.pi)
+_NO_LINEAR_ZONE = 1e6  # half-width of the quadratic zone of an expectile: no residual of a logarithm reaches it
 
 
 @dataclass(frozen=True)
@@ -213,10 +214,22 @@ def pinball(q: float, scale: Scale = "log", width: float = 1e-3) -> Objective:
     return Objective(f"{name}:{q:g}", "asymmetric", scale, (float(width), 1.0 - q, q))
 
 
+def expectile(q: float = 0.1) -> Objective:
+    """Asymmetric least squares: the q-expectile of y given the inputs (Newey & Powell 1987).
+
+    Smoother than a quantile, and moved by far outliers as least squares is.
+    """
+    if not 0 < q < 1:
+        raise QueryError(message(f"an expectile of {q}", "a number between 0 and 1, e.g. expectile:0.1"))
+    zone = _NO_LINEAR_ZONE
+    return Objective(f"expectile:{q:g}", "asymmetric", "log", (zone, 2 * (1 - q) * zone, 2 * q * zone))
+
+
 def one_sided(penalty: float = 10.0, scale: Scale = "log", delta: float = 1e-3) -> Objective:
     """Lower envelope: Huber's loss, with predictions above the observed value costing `penalty` times more.
 
-    For tables of under-tuned runs, whose noise is almost only upwards: the envelope is what tuning would reach.
+    For tables of under-tuned runs, whose noise is almost only upwards. Where the noise is symmetric the curve comes
+    to lie below it all the same, near its 1/(1 + penalty) quantile, and noise that is larger at some sizes bends it.
     """
     if not penalty > 0:
         raise QueryError(message(f"one-sided penalty is {penalty}", "a positive number, e.g. one-sided:10"))
@@ -244,7 +257,9 @@ _NAMES: dict[str, Callable[..., Objective]] = {
     "gaussian-log": gaussian_log,
     "pinball": lambda q: pinball(q, "log"),
     "pinball-raw": lambda q: pinball(q, "raw"),
+    "expectile": lambda q=0.1: expectile(q),
     "one-sided": lambda penalty=10.0: one_sided(penalty),
+    "lower-envelope": lambda penalty=10.0: one_sided(penalty),
     "binomial": binomial,
     "beta-binomial": beta_binomial,
 }
