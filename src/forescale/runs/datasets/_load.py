@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.errors import ColumnError, InputError, InternalError, message, nearest
-from forescale.runs.datasets import _read_gadre, _read_hitchhiker, _read_misfitting, _read_porian, _read_table
+from forescale.runs.datasets import (
+    _read_gadre,
+    _read_gemstones,
+    _read_hitchhiker,
+    _read_misfitting,
+    _read_porian,
+    _read_table,
+)
 from forescale.runs.datasets._cards import Card, card, find
 from forescale.runs.datasets._fetch import fetch
 from forescale.runs.derive import derive
@@ -38,6 +45,7 @@ SOURCES: Mapping[str, Source] = {
     "table": Source(_read_table.read),
     "isoflop": Source(_read_table.read, _read_table.settle_isoflop),
     "gadre": Source(_read_gadre.read),
+    "gemstones": Source(_read_gemstones.read),
     "misfitting": Source(_read_misfitting.read),
     "porian": Source(_read_porian.read, _read_porian.settle),
     "hitchhiker": Source(_read_hitchhiker.read, _read_hitchhiker.settle),
