@@ -57,6 +57,18 @@ def select(runs: Runs, conditions: Sequence[str]) -> Runs:
     )
 
 
+def matches(runs: Runs, conditions: Sequence[str]) -> NDArray[np.bool_]:
+    """(n,) which rows meet every condition; there may be none.
+
+    Raises:
+        QueryError, ColumnError: as in `select`.
+    """
+    mask = np.ones(len(runs), dtype=bool)
+    for condition in conditions:
+        mask &= _holds(runs, condition)
+    return mask
+
+
 def _holds(runs: Runs, condition: str) -> NDArray[np.bool_]:
     found = _CONDITION.fullmatch(condition)
     if found is None or not found["value"]:
