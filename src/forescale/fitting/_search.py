@@ -27,6 +27,8 @@ def candidates(problem: Problem, keep: int, count: int | None) -> tuple[Array, i
         RefusedError: the law is finite at no point of the search.
     """
     law, space = problem.law, problem.space
+    if count is None and (known := _known(problem)).shape[0]:
+        return known[:keep], known.shape[0]
     linear = np.array([name in law.linear for name in law.names])
     where = [box_of(law.params[name], problem) for name, is_linear in zip(law.names, linear) if not is_linear]
     dimension = len(where)
@@ -64,6 +66,22 @@ def candidates(problem: Problem, keep: int, count: int | None) -> tuple[Array, i
         )
     chosen = _distinct(nonlinear, where, keep)
     return space.search(natural[chosen]), scored
+
+
+def _known(problem: Problem) -> Array:
+    """The law's own starts (K, P) on the search scale, as far as they are finite; empty where it has none."""
+    law, nothing = problem.law, np.empty((0, len(problem.law.names)))
+    y = problem.response.target if problem.response.trials is not None else problem.response.y
+    columns = [problem.columns[name] for name in law.inputs]
+    if law.starts is None or any((values <= 0).any() for values in (*columns, y)):
+        return nothing
+    with np.errstate(all="ignore"):
+        found = law.starts(*columns, y)
+    if any(name not in found for name in law.names):
+        return nothing
+    u = problem.space.search(np.stack([found[name] for name in law.names], axis=-1))
+    u = np.clip(u, problem.lower, problem.upper)
+    return np.asarray(u[np.isfinite(u).all(axis=1) & np.isfinite(problem.value(u))])
 
 
 def box_of(parameter: Parameter, problem: Problem) -> Box:

@@ -11,6 +11,9 @@ from forescale.core.errors import LawError, message, nearest
 from forescale.core.registry import Entry, discover
 from forescale.laws._law import Law
 
+ALIASES = {"m1": "power", "m2": "power-floor"}
+"""Other names of laws in the literature: M1 to M4 of Alabdulmohsin et al. 2022."""
+
 _ON = re.compile(r"([^()]*?)\s*\(([^()]*)\)")
 
 
@@ -34,6 +37,7 @@ def find(name: str) -> Law:
     name = name.strip()
     on = _ON.fullmatch(name)
     law_id = on[1] if on else name
+    law_id = ALIASES.get(law_id, law_id)
     entry = _builtin().get(law_id) or catalogue().get(law_id)
     if entry is None:
         hint = nearest(law_id[:60], catalogue())

@@ -151,6 +151,9 @@ class Law:
         papers: keys in `core/references.toml`.
         published: source -> Published.
         checks: numbers that must come out.
+        starts: where a fit may begin, for laws that know better than start boxes: `starts(*inputs, y)`, arrays (n,)
+            of positive numbers, gives parameter -> (m,), good starts first. A parameter that it does not name, or an
+            empty answer, brings the ordinary search.
         groups: label column that the formula reads as integer codes (see `grouped`), or None.
         expression: the formula string that the law was written as, or None.
         recipe: how the law came about: a base step ("law", Law), ("formula", {...}) or ("function", name), then one
@@ -177,6 +180,7 @@ class Law:
     papers: tuple[str, ...] = ()
     published: Mapping[str, Published] = field(default_factory=lambda: EMPTY)
     checks: tuple[Check, ...] = ()
+    starts: Callable[..., Mapping[str, Array]] | None = None
     groups: Groups | None = None
     expression: str | None = None
     recipe: tuple[tuple[str, Any], ...] = ()
@@ -343,6 +347,7 @@ class Law:
             optimum=None if self.optimum is None else _Renamed(self.optimum, back),
             linear=tuple(names.get(k, k) for k in self.linear),
             floor=None if self.floor is None else names.get(self.floor, self.floor),
+            starts=None if self.starts is None else _RenamedStarts(self.starts, names),
             published={source: _renamed_constants(p, names) for source, p in self.published.items()},
             latex=_relabelled(self.latex, names),
         )
@@ -555,6 +560,15 @@ class _Renamed:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.base(*args, **{self.back.get(name, name): value for name, value in kwargs.items()})
+
+
+@dataclass(frozen=True)
+class _RenamedStarts:
+    base: Callable[..., Mapping[str, Array]]
+    names: Mapping[str, str]
+
+    def __call__(self, *columns: Array) -> Mapping[str, Array]:
+        return {self.names.get(name, name): values for name, values in self.base(*columns).items()}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pieces for curves of one variable: many small weighted regressions at once, and where the best of them lie.
+
+Laws of one variable become linear in most of their parameters once the logarithm is taken of what is above a floor.
+A grid over the few others, one batched regression and a ranking give starts from which least squares needs few steps.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.float64]
+
+
+def regressions(columns: Array, target: Array, weights: Array) -> tuple[Array, Array]:
+    """Weighted least squares of many regressions at once.
+
+    Args:
+        columns: (m, K, n) regressors.  target: (m, n) or (n,).  weights: (m, n) or (n,), >= 0.
+
+    Returns:
+        Coefficients (m, K) and weighted sums of squared residuals (m,). A ridge of 1e-12 keeps coinciding columns
+        solvable: these are starts, not estimates. Regressions that hold non-finite numbers get a sum of infinity.
+    """
+    m, k, n = columns.shape
+    y, w = np.broadcast_to(target, (m, n)), np.broadcast_to(weights, (m, n))
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(columns).all(axis=1) & np.isfinite(y) & np.isfinite(w)
+        usable = np.asarray(finite.all(axis=1))
+        x = np.where(usable[:, None, None], columns, 0.0)
+        size = np.abs(x).max(axis=2, keepdims=True)
+        x = x / np.where(size > 0, size, 1.0)
+        y, w = np.where(usable[:, None], y, 0.0), np.where(usable[:, None], w, 0.0)
+        weighted = x * w[:, None, :]
+        matrix = weighted @ x.transpose(0, 2, 1)
+        right = weighted @ y[:, :, None]
+        index = np.arange(k)
+        ridge = 1e-12 * matrix[:, index, index].max(axis=1, keepdims=True) + 1e-300
+        matrix[:, index, index] += ridge
+        solution = np.linalg.solve(matrix, right)[:, :, 0]
+        left = y - (solution[:, None, :] @ x)[:, 0]
+        total = (w * left * left).sum(axis=1)
+    total = np.where(usable & np.isfinite(total), total, np.inf)
+    return solution / np.where(size > 0, size, 1.0)[:, :, 0], total
+
+
+def best(scores: Array, places: Array, keep: int, apart: float) -> NDArray[np.intp]:
+    """Indices of up to `keep` of the lowest scores whose places (m, q) lie more than `apart` apart in a coordinate."""
+    chosen: list[int] = []
+    for i in np.argsort(scores, kind="stable"):
+        if not np.isfinite(scores[i]) or len(chosen) == keep:
+            break
+        if not chosen or (np.abs(places[chosen] - places[i]).max(axis=1) > apart).all():
+            chosen.append(int(i))
+    return np.array(chosen, dtype=np.intp)
