@@ -129,7 +129,8 @@ def _units(runs: Runs) -> list[Note]:
             )
         )
     fine = not notes
-    if fine and {"N", "D"} <= set(median) and median["N"] > median["D"]:
+    samples = runs.conventions.D == "samples"  # of images there are often fewer than parameters
+    if fine and not samples and {"N", "D"} <= set(median) and median["N"] > median["D"]:
         text = f"N (median {median['N']:.3g}) is larger than D ({median['D']:.3g}): are the two columns swapped?"
         notes.append(Note("amber", "swapped", text))
     unit = runs.conventions.loss

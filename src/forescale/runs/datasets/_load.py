@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 
 from forescale.core.errors import ColumnError, InputError, InternalError, message, nearest
 from forescale.runs.datasets import (
+    _read_collapse,
     _read_gadre,
     _read_gemstones,
     _read_hitchhiker,
+    _read_marin,
     _read_misfitting,
+    _read_openclip,
     _read_porian,
     _read_table,
+    _read_xlstm,
 )
 from forescale.runs.datasets._cards import Card, card, find
 from forescale.runs.datasets._fetch import fetch
@@ -49,6 +53,10 @@ SOURCES: Mapping[str, Source] = {
     "misfitting": Source(_read_misfitting.read),
     "porian": Source(_read_porian.read, _read_porian.settle),
     "hitchhiker": Source(_read_hitchhiker.read, _read_hitchhiker.settle),
+    "openclip": Source(_read_openclip.read),
+    "marin": Source(_read_marin.read),
+    "collapse": Source(_read_collapse.read),
+    "xlstm": Source(_read_xlstm.read),
 }
 
 
