@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from forescale.core.errors import ColumnError, InputError, InternalError, message, nearest
 from forescale.runs.datasets import (
     _read_collapse,
+    _read_datablations,
     _read_gadre,
     _read_gemstones,
     _read_hitchhiker,
     _read_marin,
     _read_misfitting,
+    _read_olmo,
     _read_openclip,
     _read_porian,
+    _read_rectified,
     _read_table,
     _read_xlstm,
 )
@@ -52,6 +55,9 @@ SOURCES: Mapping[str, Source] = {
     "gemstones": Source(_read_gemstones.read),
     "misfitting": Source(_read_misfitting.read),
     "porian": Source(_read_porian.read, _read_porian.settle),
+    "datablations": Source(_read_datablations.read),
+    "olmo": Source(_read_olmo.read),
+    "rectified": Source(_read_rectified.read),
     "hitchhiker": Source(_read_hitchhiker.read, _read_hitchhiker.settle),
     "openclip": Source(_read_openclip.read),
     "marin": Source(_read_marin.read),
