@@ -13,7 +13,7 @@ from forescale.core.errors import ReadError, message
 from forescale.runs.readers import jsonl
 from forescale.runs.readers._reader import Raw
 
-VOCABULARY = 50304  # rows of the embedding, which is also the head
+VOCABULARY = 50304  # rows of the embedding, and of the head, which is a matrix of its own
 
 _NEEDED = (
     "run_name", "params_active_precise", "width", "depth", "tokens", "step", "num_nodes", "seconds_per_step",
@@ -22,7 +22,8 @@ _NEEDED = (
 
 
 def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
-    """N = all parameters, N_nonemb without the embedding, D = tokens seen, `wall_seconds` = step x seconds per step.
+    """N = all parameters, N_matrices without the embedding ("no embeds" of the authors), N_nonemb without the
+    head as well, D = tokens seen, `wall_seconds` = step x seconds per step.
 
     Raises:
         ReadError: a column of the authors' tables is missing.
@@ -35,7 +36,8 @@ def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
     number = {n: np.asarray(raw.columns[n], dtype=np.float64) for n in _NEEDED if n != "run_name"}
     columns: dict[str, Any] = {
         "N": number["params_active_precise"],
-        "N_nonemb": number["params_active_precise"] - VOCABULARY * number["width"],
+        "N_matrices": number["params_active_precise"] - VOCABULARY * number["width"],
+        "N_nonemb": number["params_active_precise"] - 2 * VOCABULARY * number["width"],
         "D": number["tokens"],
         "loss": number["final_loss"],
         "width": number["width"],
