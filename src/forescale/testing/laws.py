@@ -421,7 +421,7 @@ def fitted(
 ) -> tuple[dict[str, float], dict[str, Array], Fit]:
     """A fit to a synthetic grid: parameters that made it, inputs, fit. `unit` multiplies the first input."""
     params = typical(law)
-    side = 30 if len(law.inputs) == 1 else 7
+    side = {1: 30, 2: 7, 3: 7}.get(len(law.inputs), 5)
     axes = [np.geomspace(*domain(law, name), side) for name in law.inputs]
     inputs = {name: x.ravel() for name, x in zip(law.inputs, np.meshgrid(*axes, indexing="ij"))}
     rng = np.random.default_rng(7)
