@@ -35,13 +35,15 @@ if TYPE_CHECKING:
     from forescale.fitting.prediction import Prediction
     from forescale.judge.backtest import Backtest
     from forescale.judge.score import ScoreReport
+    from forescale.planning._asking import Design
     from forescale.planning._plan import Plan, Planner
     from forescale.reporting.report import Report
 
 __all__ = [
     "Fit", "Law", "Plan", "Published", "Report", "Runs", "amplitude", "backtest", "catalogue", "checks",
     "dataset", "datasets", "derive", "describe", "exponent", "fit", "floor", "isoflop", "law", "lint", "load",
-    "location", "open", "plan", "planners", "real", "record", "report", "score", "share", "widen", "write_runs",
+    "location", "next_runs", "open", "plan", "planners", "real", "record", "report", "score", "share", "widen",
+    "write_runs",
 ]  # fmt: skip
 
 
@@ -371,6 +373,30 @@ def plan(question: str, fit: Fit | str, **query: Any) -> Plan:
     from forescale.planning._run import plan as answer
 
     return answer(question, fit_of(fit) if isinstance(fit, str) else fit, **query)
+
+
+def next_runs(fit: Fit | str, *, candidates: Any = None, group: str | None = None, **query: Any) -> Design:
+    """Which runs to make next, as a conversation: `design.runs`, then `design.tell(new_runs)`, which asks again.
+
+    Args:
+        fit: a Fit, or what `fit_of` accepts: "law:source" when nothing has been run.
+        candidates: the only runs that can be made: columns N and D, and C where a run does not cost 6ND.
+        group: which level of a grouped law to plan for.
+        **query: fields of the planner "next-runs": `at`, `budget`, `runs`, `rounds`, ...
+
+    Returns:
+        Design, immutable: `runs`, `plan`, `stop`, `tell`.
+
+    Raises:
+        QueryError, QuantityError: a malformed question, limits that contradict each other.
+        RefusedError: no decision to design for.
+        DataError: candidates that cost nothing.
+    """
+    from forescale.planning import _asking
+
+    believed = fit_of(fit) if isinstance(fit, str) else fit
+    pool = None if candidates is None else _asking.candidates_of(candidates)
+    return _asking.ask(believed, query, candidates=pool, group=group)
 
 
 # -- reporting ------------------------------------------------------------------------------------------------------

@@ -15,8 +15,16 @@ class TestBuiltIn(PlannerCase):
         "compute-optimal": Ladder("budget", (1e19, 1e20, 1e21, 1e22, 1e24, 1e26), rising=("N", "D", "C")),
         "reach": Ladder("target", (2.6, 2.4, 2.2, 2.0, 1.9), rising=("N", "D", "C")),
     }
-    scaled: ClassVar = {"budget": "FLOP", "max_params": "parameters", "max_tokens": "tokens"}
+    scaled: ClassVar = {"budget": "FLOP", "at": "FLOP", "max_params": "parameters", "max_tokens": "tokens"}
     conflicts: ClassVar = {
+        "next-runs": [
+            {"min_params": "10B", "max_params": "1B"},
+            {"min_tokens": "1T", "max_tokens": "1B"},
+            {"least_ratio": 100, "most_ratio": 10},
+            {"min_params": "100B", "min_tokens": "10T", "max_run": "1e20 FLOP"},
+            {"checks": 12, "runs": 12},
+            {"device": "A100", "rate": "$2.10/H100-hour"},
+        ],
         "compute-optimal": [
             {"max_params": "1B", "max_tokens": "100B"},
             {"budget": "6e21 FLOP", "target": 2.0},
