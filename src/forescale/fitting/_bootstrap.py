@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from forescale.core.errors import DataError, QueryError, RefusedError, message
 from forescale.core.frozen import Frozen
 from forescale.core.streams import seed_sequence
-from forescale.fitting._covariance import clusters_of
+from forescale.fitting._covariance import TOO_FEW_RUNS, clusters_of, stretch_of_draws
 from forescale.fitting._optimum import ROUNDING
 from forescale.fitting._problem import Problem
 from forescale.numerics import lm, parallel, resample
@@ -45,7 +45,9 @@ def bootstrap(fit: Fit, n: int = 4000, by: str = "row", rng: int | None = None, 
     Raises:
         QueryError: fewer than 2 resamples or 1 worker, or an unknown column.
         InputError: a worker died, also where a script lacks its `__main__` guard.
-        DataError: fewer than P + 2 rows or clusters: resamples would often hold fewer distinct rows than parameters.
+        DataError: fewer than P + 2 rows, or three clusters: resamples would often hold fewer distinct rows than
+            parameters.
+        RefusedError: published constants, or runs too few for intervals.
     """
     from forescale.fitting.estimate import problem_of
 
@@ -59,6 +61,10 @@ def bootstrap(fit: Fit, n: int = 4000, by: str = "row", rng: int | None = None, 
     seed = fit.seed if rng is None else rng
     stream = np.random.SeedSequence(seed_sequence(seed).entropy, spawn_key=(2,))
     clusters, origin = _units(fit.runs, problem, by)
+    if fit.covariance_from == TOO_FEW_RUNS:
+        raise RefusedError(
+            message("a bootstrap of runs that do not determine the law", "more runs than parameters", "more runs")
+        )
     count = problem.n if clusters is None else int(clusters.max()) + 1
     p = len(problem.space.names)
     if count < p + 2 and clusters is None:
@@ -90,7 +96,10 @@ def bootstrap(fit: Fit, n: int = 4000, by: str = "row", rng: int | None = None, 
         raise RefusedError(message("no bootstrap refit converged", "a fit with a clear optimum", "more rows"))
     draws = natural[good]
     tail = 0.5 * (1.0 - fit.level)
-    ends = np.quantile(draws, [tail, 1.0 - tail], axis=0)
+    ends = np.quantile(theta[good], [tail, 1.0 - tail], axis=0)
+    if clusters is not None:
+        ends = u0 + stretch_of_draws(fit.covariance_from, fit.df, fit.level) * (ends - u0)
+    ends = np.sort(problem.space.natural(ends), axis=0)
     named = {name: (float(ends[0, i]), float(ends[1, i])) for i, name in enumerate(problem.space.names)}
     return replace(
         fit,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.frozen import Frozen
+from forescale.fitting._clusters import components
 from forescale.fitting._problem import Problem
 from forescale.fitting._space import Space
 from forescale.fitting._tails import robust_scale, t_quantile
@@ -39,6 +40,12 @@ not look certain."""
 FEW = 3
 """Rows per parameter below which the residuals are pooled. Simulated at n = 8, 10, 14 (benchmarks/coverage.py): the
 sandwich of student-t holds the curve in 66-83 % of tables at a nominal 90 %, pooled residuals in 89-95 %."""
+
+COMPONENTS = "variance components"
+"""How `covariance_from` begins where the noise of few runs is one variance per run and one per row."""
+
+TOO_FEW_RUNS = "none: too few runs"
+"""`covariance_from` where rows share runs, and the runs leave nothing to see their noise by."""
 
 WIDEST_DRAW = 3.0
 """Laplace draws of one coordinate have at most this standard deviation (a factor of 20 in a positive parameter):
@@ -73,7 +80,11 @@ def knowledge_at(problem: Problem, u: Array, clusters: Labels | None = None) -> 
     each inflated by 1 / (1 - leverage) (HC3; MacKinnon & White 1985) because a fit bends towards the rows that
     pull hardest. With fewer than 3 P rows there is no seeing which rows are noisier, and the density at zero of n - P
     residuals is a guess: there the covariance is the residual variance times (J J')^-1, as in least squares.
-    Quantiles are Student's t with n - P degrees of freedom (clusters: G - 1, at most n - P).
+    Quantiles are Student's t with n - P degrees of freedom.
+
+    Rows of a cluster are summed before they are squared; quantiles are those of G - 1 degrees of freedom. With fewer
+    than 3 P clusters the noise is one variance per cluster and one per row (see `_clusters`), and so are the degrees
+    of freedom. One cluster tells nothing of its noise: its rows are taken as independent.
     """
     p, n = u.size, problem.n
     nothing = np.full((p, p), np.nan)
@@ -94,12 +105,26 @@ def knowledge_at(problem: Problem, u: Array, clusters: Labels | None = None) -> 
     holding = np.maximum(curvature, 0.0)
     factor = linalg.scaled_svd(jac, holding)
     df = float(n - p)
-    if o.id in LIKELIHOODS:
-        known = o.scale == "probability"
+    groups = n if clusters is None else int(clusters.max()) + 1
+    clusters = None if groups == 1 else clusters
+    known = o.scale == "probability"
+    if o.id in LIKELIHOODS and (known or clusters is None):
         inflate = 1.0 if known else n / (n - p)
         found = linalg.covariance(jac, curvature, inflate)
         method = "inverse information"
         df = math.inf if known else df
+    elif clusters is not None and groups < FEW * p:
+        residual = o.residual(pred, problem.response)[0]
+        level = linalg.scaled_svd(jac, w * _flat(problem, pred))
+        root = level.precision_root()
+        parts = components(root, level.u[:, : level.rank], np.sqrt(w) * residual, clusters)
+        if parts is None:
+            return Knowledge(nothing, 0.0, level.rank, level.condition, TOO_FEW_RUNS)
+        with np.errstate(all="ignore"):
+            matrix = linalg.opened(parts.matrix + ROUNDING**2 * (root @ root.T), level)
+        found = linalg.Covariance(matrix, level.rank, level.condition, level.weakest)
+        df = float(min(parts.df.min(), n - p))
+        method = f"{COMPONENTS}, {groups} clusters"
     elif n < FEW * p and clusters is None:
         residual = problem.objective.residual(pred, problem.response)[0]
         flat = w * _flat(problem, pred)
@@ -115,7 +140,6 @@ def knowledge_at(problem: Problem, u: Array, clusters: Labels | None = None) -> 
         found = linalg.sandwich(jac, holding, inflated, clusters, bread=hessian, correction=clusters is not None)
         method = "sandwich"
         if clusters is not None:
-            groups = int(clusters.max()) + 1
             method = f"sandwich, {groups} clusters"
             df = float(max(min(groups - 1, n - p), 1))
     matrix = np.array(found.matrix)
@@ -123,6 +147,17 @@ def knowledge_at(problem: Problem, u: Array, clusters: Labels | None = None) -> 
     matrix[lost, :] = np.nan
     matrix[:, lost] = np.nan
     return Knowledge(matrix, df, factor.rank, factor.condition, method)
+
+
+def stretch_of_draws(covariance_from: str, df: float, level: float) -> float:
+    """Factor by which quantiles of resampled few runs are moved away from the estimate: t over normal quantile.
+
+    A resample of seven runs repeats some and leaves others out, and knows as little of the noise between them as the
+    table itself; 1 where there are runs enough (simulated in benchmarks/coverage.py).
+    """
+    if not covariance_from.startswith(COMPONENTS):
+        return 1.0
+    return t_quantile(level, df) / t_quantile(level, math.inf)
 
 
 def _flat(problem: Problem, pred: Array) -> Array:

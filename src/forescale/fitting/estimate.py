@@ -139,9 +139,10 @@ def _describe(
     by_run = "run" in runs.labels
     clusters = _covariance.clusters_of(runs, problem.rows, "run") if by_run else None
     if clusters is not None:
-        notes.append(
-            Note("info", "clustered", f"{n} rows of {int(clusters.max()) + 1} runs; rows of a run are one cluster.")
-        )
+        groups = int(clusters.max()) + 1
+        alone = Note("amber", "one-run", f"{n} rows of one run: intervals take its rows as independent.")
+        many = Note("info", "clustered", f"{n} rows of {groups} runs; rows of a run are one cluster.")
+        notes.append(alone if groups == 1 else many)
     spread = _covariance.knowledge_at(problem, u, clusters)
     notes += _doubts(problem, u, spread, alternatives)
     residuals, residual_scale = problem.residuals(u)
@@ -195,13 +196,23 @@ def _doubts(problem: Problem, u: Array, spread: _covariance.Knowledge, alternati
             )
         )  # fmt: skip
         return notes
+    if spread.method == _covariance.TOO_FEW_RUNS:
+        notes.append(
+            Note(
+                "red", "too-few-runs",
+                f"{n} rows of so few runs leave nothing to see the noise between runs by: no intervals, no bands.",
+            )
+        )  # fmt: skip
+        return notes
     sd = np.sqrt(np.where(np.diag(spread.covariance) >= 0, np.diag(spread.covariance), np.nan))
     space = problem.space
     wide = (sd > _covariance.UNKNOWN) & ~np.array(space.floor)
     lost = [name for name, s, w in zip(space.names, sd, wide) if not np.isfinite(s) or w]
     gone = [name for name, isfloor, low in zip(space.names, space.floor, u - problem.lower) if isfloor and low < 7.0]
     ends = np.minimum(u - problem.lower, problem.upper - u)
-    far = [name for name, isfloor, gap in zip(space.names, space.floor, ends) if not isfloor and gap < 1.0]
+    # a break is held inside the data, which are not the end of a search
+    room = [1e-9 if p.kind == "break" else 1.0 for p in problem.law.params.values()]
+    far = [name for name, isfloor, gap, r in zip(space.names, space.floor, ends, room) if not isfloor and gap < r]
     if far:
         notes.append(
             Note(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.errors import ColumnError, message
+from forescale.fitting._covariance import stretch_of_draws
 from forescale.fitting._frame import Columns
 from forescale.fitting._points import columns_of, distance_of, read_points
 from forescale.fitting._space import Space
@@ -177,6 +178,9 @@ class _Bands:
             values = np.log(self.draws) if positive else self.draws
             tail = 0.5 * (1.0 - level)
             low, high = np.nanquantile(values, [tail, 1.0 - tail], axis=0)
+            if self.fit.draws_from == "bootstrap-runs":
+                stretch = stretch_of_draws(self.fit.covariance_from, self.fit.df, level)
+                low, high = centre + stretch * (low - centre), centre + stretch * (high - centre)
             # The estimate itself is never outside of the band, however skew the draws are.
             return np.minimum(low, centre), np.maximum(high, centre)
         slope = self.jac / self.estimate if positive else self.jac

@@ -69,7 +69,7 @@ def profiles(fit: Fit, names: tuple[str, ...] | None = None, level: float | None
     if not math.isfinite(threshold):
         raise RefusedError(message("profile intervals of a fit with too few rows", "n >= P + 2 rows", "more runs"))
     base = float(problem.value(u0[None])[0])
-    unit = _deviance_units(problem, u0, fit.covariance)
+    unit = deviance_units(problem, u0, fit.covariance)
     sides = [(p, sign) for p in index for sign in (-1.0, 1.0)]
     bottom = problem.lower - 50.0  # profiles of a floor at its bound walk below it
     start = np.where(np.isfinite(sd) & (sd > 0), np.minimum(sd, 1.0), 0.1)
@@ -149,7 +149,7 @@ def profile_curves(fit: Fit, names: tuple[str, ...] | None = None) -> dict[str, 
     space = problem.space
     u0 = space.search(space.vector(fit.params))
     base = float(problem.value(u0[None])[0])
-    unit = _deviance_units(problem, u0, fit.covariance)
+    unit = deviance_units(problem, u0, fit.covariance)
     steps = np.linspace(-1.7, 1.7, 33)
     grids = []
     for name, profile in found.items():
@@ -183,7 +183,7 @@ def profile_curves(fit: Fit, names: tuple[str, ...] | None = None) -> dict[str, 
     return out
 
 
-def _deviance_units(problem: Problem, u: Array, covariance: Array) -> Array:
+def deviance_units(problem: Problem, u: Array, covariance: Array) -> Array:
     """(P,) factor that turns a rise of the objective along a profile into half a chi-square of the sandwich."""
     pred, jacobian = problem.predict_and_jacobian(u[None])
     nuisance = problem.objective.profile(pred, problem.response, problem.weights)

@@ -102,7 +102,7 @@ def covariance(jac: Array, curvature: Array, factor: float = 1.0) -> Covariance:
     f = scaled_svd(jac, curvature)
     root = f.precision_root()
     matrix = factor * (root @ root.T)
-    return Covariance(_open(matrix, f), f.rank, f.condition, f.weakest)
+    return Covariance(opened(matrix, f), f.rank, f.condition, f.weakest)
 
 
 def sandwich(
@@ -144,10 +144,11 @@ def sandwich(
         factor = n / max(n - parameters, 1)
         if clusters is not None:
             factor = groups / max(groups - 1, 1) * (n - 1) / max(n - parameters, 1)
-    return Covariance(_open(factor * (half @ half.T), f), f.rank, f.condition, f.weakest)
+    return Covariance(opened(factor * (half @ half.T), f), f.rank, f.condition, f.weakest)
 
 
-def _open(matrix: Array, f: ScaledSVD) -> Array:
+def opened(matrix: Array, f: ScaledSVD) -> Array:
+    """The covariance (P, P) with inf variances for parameters with a share in a direction of rank zero."""
     lost = (np.abs(f.vt[f.rank :]) > 1e-6).any(axis=0)
     out = matrix.copy()
     out[lost, lost] = np.inf
