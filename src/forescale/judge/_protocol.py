@@ -104,6 +104,7 @@ class Protocol:
         best_of: columns; of rows that agree in them only the one of least loss stays (a sweep's best setting).
         splits: how rows are divided; one task for each.
         families: for curves of model families.
+        published: figures of others on these tasks: `method`, `error` and where known `median`, `cpu`, `source`.
         source: the file.
     """
 
@@ -126,6 +127,7 @@ class Protocol:
     outputs: tuple[str, ...] = ("loss",)
     best_of: tuple[str, ...] = ()
     families: tuple[Family, ...] = ()
+    published: tuple[Mapping[str, Any], ...] = ()
     source: str = ""
 
     def tasks(self, load: Load = public) -> Iterator[Task]:
