@@ -68,6 +68,7 @@ def _published(entry: Mapping[str, Any]) -> tuple[str, ...]:
 def sections(found: Benchmark) -> list[Section]:
     """Every table: (title, head, rows), the cases in order of error, then distance, domains and everything."""
     out: list[Section] = []
+    heads: Cells
     rows = found.by_case()
     for case in dict.fromkeys(row.group for row in rows):
         mine = sorted((row for row in rows if row.group == case), key=_order)
