@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 
 FLOOR = 1e-9
 STEEPEST = 50.0  # largest exponent searched
+BESIDE = 1  # levels of the input beyond a break, on each side: what lies beyond none of them no row shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,8 @@ class Problem:
         for p, parameter in enumerate(self.law.params.values()):
             if parameter.kind == "exponent" and scales[p] == "log":
                 bound[p] = np.log(STEEPEST)
+            if parameter.kind == "break":
+                bound[p] = self._within[1]
         return bound
 
     @property
@@ -72,7 +75,20 @@ class Problem:
         typical = float(np.median(np.abs(self.response.y)))
         bound = np.where(np.isinf(self.upper), -np.inf, -REACH)
         bound[list(self.space.floor)] = np.log(FLOOR * typical) if typical > 0 else -REACH
+        for p, parameter in enumerate(self.law.params.values()):
+            if parameter.kind == "break":
+                bound[p] = self._within[0]
         return bound
+
+    @property
+    def _within(self) -> tuple[float, float]:
+        """Where the logarithm of a break may lie: inside the data, which else would bend at their last point."""
+        levels = np.unique(np.abs(self.columns[self.law.inputs[0]]))
+        levels = np.log(levels[levels > 0])
+        if levels.size == 0:
+            return -REACH, REACH
+        side = BESIDE if levels.size > 2 * BESIDE + 2 else 0
+        return float(levels[side]), float(levels[levels.size - 1 - side])
 
     def predict(self, u: Array) -> Array:
         """Predictions (B, n) at search coordinates (B, P)."""

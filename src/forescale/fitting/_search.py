@@ -89,7 +89,7 @@ def box_of(parameter: Parameter, problem: Problem) -> Box:
     positive = parameter.lower >= 0.0
     if parameter.start is not None:
         low, high = parameter.start
-        if parameter.kind == "location":
+        if parameter.kind in ("location", "break"):
             least, largest = _input_range(problem)
             low, high = min(low, least), max(high, largest)
         return Box(low, high, "log" if positive and low > 0 and high / low > 3.0 else "linear")
@@ -103,6 +103,8 @@ def box_of(parameter: Parameter, problem: Problem) -> Box:
         return Box(0.02, 2.0, "log") if positive else Box(-2.0, 2.0)
     if positive:
         # An amplitude inside a nonlinear expression carries unknown units: many decades, and many points.
+    if parameter.kind == "break":
+        return Box(*_input_range(problem), "log")
         return Box(1e-6, 1e12, "log")
     return Box(-10.0, 10.0)
 

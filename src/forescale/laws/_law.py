@@ -24,7 +24,19 @@ Formula = Callable[..., Any]
 
 EMPTY: Mapping[str, Any] = Frozen()
 
-KINDS = ("floor", "amplitude", "exponent", "location", "width", "rate", "share", "period", "rational", "real")
+KINDS = (
+    "floor",
+    "amplitude",
+    "exponent",
+    "location",
+    "break",
+    "width",
+    "rate",
+    "share",
+    "period",
+    "rational",
+    "real",
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,11 @@ def exponent(meaning: str, *, start: tuple[float, float] = (0.02, 1.5), upper: f
 def location(meaning: str, *, start: tuple[float, float] | None = None, unit: str = "") -> Parameter:
     """A positive scale of an input: a knee, a critical size."""
     return Parameter("location", meaning, 0.0, math.inf, start, unit)
+
+
+def breaking(meaning: str, *, start: tuple[float, float] | None = None, unit: str = "") -> Parameter:
+    """A scale of the input at which the law changes; it lies inside the data, because outside nothing shows it."""
+    return Parameter("break", meaning, 0.0, math.inf, start, unit)
 
 
 def real(meaning: str, *, start: tuple[float, float] | None = None, unit: str = "") -> Parameter:

@@ -14,14 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.errors import LawError, message
-from forescale.laws._law import Law, Parameter, amplitude, floor, location, real
+from forescale.laws._law import Law, Parameter, amplitude, breaking, floor, real
 from forescale.numerics.curves import best, regressions
 
 Array = NDArray[np.float64]
 
 MOST = 4
-KEEP = 6
-_WIDTHS = {1: (0.05, 0.2, 0.6, 1.5), 2: (0.1, 0.4, 1.0), 3: (0.15, 0.6), 4: (0.15, 0.6)}
+KEEP = 4
+SHARP = 0.05
+"""Least width of a break: it then spreads over a fifth of its size, finer than the spacing of any sweep. Sharper
+breaks are kinks: they pass through single points, and the objective has no derivative there."""
+
+_WIDTHS = {1: (0.08, 0.25, 0.6, 1.5), 2: (0.1, 0.4, 1.0), 3: (0.15, 0.6), 4: (0.15, 0.6)}
 _PLACES = {1: 14, 2: 10, 3: 9, 4: 9}
 _FLOORS = (1e-3, 0.5, 0.8, 0.93)
 """Grids of the starts: widths of the breaks, number of places, floors as a share of the least value."""
@@ -51,7 +55,7 @@ class Starts:
     def __call__(self, D: Array, y: Array) -> dict[str, Array]:
         x, k = np.log(D), self.breaks
         span = float(x.max() - x.min())
-        inside = x.min() + span * (np.arange(_PLACES[k]) + 0.5) / _PLACES[k]
+        inside = x.min() + span * (np.arange(_PLACES[k]) + 1.0) / (_PLACES[k] + 1)
         widths = np.array(_WIDTHS[k])
         soft = widths[:, None, None] * np.logaddexp(0.0, (x - inside[:, None]) / widths[:, None, None])
         sets = np.array(list(combinations(range(inside.size), k)))
@@ -93,8 +97,10 @@ def broken(breaks: int) -> Law:
     for i in range(1, breaks + 1):
         middle = 10.0 ** (9.0 + 4.0 * (i - 0.5) / breaks)
         params[f"c_{i}"] = real(f"change of that slope at break {i}", start=(-0.5, 0.8))
-        params[f"d_{i}"] = location(f"size at break {i}", start=None if breaks == 1 else (middle / 1.5, middle * 1.5))
-        params[f"f_{i}"] = Parameter("width", f"width of break {i} in log D: small is sharp", start=(0.05, 1.5))
+        params[f"d_{i}"] = breaking(f"size at break {i}", start=(middle / 1.5, middle * 1.5))
+        params[f"f_{i}"] = Parameter(
+            "width", f"width of break {i} in log D: small is sharp", SHARP, start=(0.06, 1.5)
+        )
         factors.append(
             rf"\left( 1 + \left( \frac{{D}}{{d_{{{i}}}}} \right)^{{1 / f_{{{i}}}}} \right)^{{-c_{{{i}}} f_{{{i}}}}}"
         )
@@ -115,11 +121,11 @@ def broken(breaks: int) -> Law:
         starts=Starts(breaks),
         latex=r"L(D) = a + b \, D^{-c_{0}} \, " + r" \, ".join(factors),
         meaning=(
-            f"Power laws joined by {words}; a segment may be steep, flat or rising. For curves whose slope in a log-log "
-            "plot changes inside the data: delayed take-off, double descent, emergence."
+            f"Power laws joined by {words}; a segment may be steep, flat or rising. For curves whose slope in a "
+            "log-log plot changes inside the data: delayed take-off, double descent, emergence."
         ),
         traps=(
-            "A break beyond the data cannot be fitted: no curve tells a change that it does not show.",
+            "Breaks are sought inside the data, not at its ends: no curve tells a change it does not show.",
             f"{3 + 3 * breaks} parameters: on fewer than {9 + 9 * breaks} points the breaks follow the noise.",
             "Far beyond the data the last slope decides alone, and rests on the points after the last break.",
         ),

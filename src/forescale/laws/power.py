@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from forescale.laws._law import Check, Law, Published, amplitude, exponent, floor
+from forescale.numerics.curves import best, regressions
+
+Array = NDArray[np.float64]
 
 PF_DAY = 8.64e19
 """FLOP in one petaFLOP/s-day."""
@@ -22,6 +28,21 @@ def decay(C: Any, A: Any, alpha: Any) -> Any:
 def decay_to_floor(C: Any, E: Any, A: Any, alpha: Any) -> Any:
     """L(C) = E + A C^-alpha."""
     return E + A * C**-alpha
+
+
+def floor_starts(C: Array, y: Array) -> dict[str, Array]:
+    """For each floor of a grid the rest comes from a regression of log(y - E) on log C."""
+    E = float(y.min()) * np.array([1e-3, 0.2, 0.4, 0.55, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99, 0.995, 0.999])
+    over = y - E[:, None]
+    columns = np.broadcast_to(np.stack([np.ones_like(y), -np.log(C)]), (E.size, 2, y.size))
+    # weights that make errors of log y of errors of log(y - E)
+    found, left = regressions(columns, np.log(over), (over / y) ** 2)
+    with np.errstate(over="ignore", under="ignore"):
+        A = np.exp(found[:, 0])
+    alpha = np.maximum(found[:, 1], 1e-3)
+    left = np.where((A > 0) & np.isfinite(A), left, np.inf)
+    chosen = best(left, np.log(y.min() - E)[:, None], 4, 0.3)
+    return {"E": E[chosen], "A": A[chosen], "alpha": alpha[chosen]}
 
 
 power = Law(
@@ -81,6 +102,7 @@ power_floor = Law(
     linear=("E", "A"),
     decreasing_in=("C",),
     floor="E",
+    starts=floor_starts,
     valid_for=("predict", "reach"),
     refuses={
         "compute-optimal": "one variable says nothing about the split into parameters and tokens; chinchilla does",

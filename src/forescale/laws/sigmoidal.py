@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._implicit import root
-from forescale.laws._law import Law, amplitude, exponent, floor, location
+from forescale.laws._law import Law, Parameter, amplitude, exponent, floor, location
 from forescale.numerics.curves import best, regressions
 
 Array = NDArray[np.float64]
 
-KEEP = 6
+SHARP = 0.02
+"""Least s: the curve then bends within a few percent of K. At zero it has a kink."""
+
+KEEP = 4
 """Starts that a grid hands to least squares."""
 
 
@@ -53,6 +56,10 @@ def _logit(t: Any, z: Any, s: Any) -> Any:
     return t + (s - 1.0) * np.logaddexp(0.0, t) - z
 
 
+def _logit_slope(t: Any, z: Any, s: Any) -> Any:
+    return 1.0 + (s - 1.0) / (1.0 + np.exp(-t))
+
+
 def _share(z: Any, s: Any) -> Any:
     """The share h in (0, 1) with h / (1 - h)^s = exp(z)."""
     value_z, value_s = (getattr(v, "value", v) for v in (z, s))
@@ -60,7 +67,8 @@ def _share(z: Any, s: Any) -> Any:
         # The slope is near 1 on one side and near s on the other; at t = 0 the bend adds (s - 1) log 2.
         start = np.where(value_z > 0, value_z / value_s, value_z) * np.ones_like(value_s)
         reach = np.abs(value_s - 1.0) * np.log(2.0) / np.minimum(value_s, 1.0)
-    t = root(_logit, start, (start - reach, start + reach), z, s)
+        reach = reach + 1e-6 * (1.0 + np.abs(start))  # room for rounding
+    t = root(_logit, start, (start - reach, start + reach), z, s, slope=_logit_slope)
     return 1.0 / (1.0 + np.exp(-t))
 
 
@@ -75,7 +83,7 @@ def sigmoidal_starts(D: Array, y: Array) -> dict[str, Array]:
     columns = np.stack([np.ones_like(over), x, np.log(under)], axis=1)
     # d log(y) = (y - E) / y d log(y - E): errors of log y, not of the logarithm of the excess
     found, _ = regressions(columns, np.log(over), (over / y) ** 2)
-    log_b, alpha, s = found[:, 0], np.maximum(found[:, 1], 0.02), np.clip(found[:, 2], 0.02, 30.0)
+    log_b, alpha, s = found[:, 0], np.maximum(found[:, 1], 0.02), np.clip(found[:, 2], 2.0 * SHARP, 30.0)
     # Clipping moves the other coefficient: the level is fitted again.
     weight = (over / y) ** 2
     level = (weight * (np.log(over) + alpha[:, None] * np.log(D) - s[:, None] * np.log(under))).sum(axis=1)
@@ -135,7 +143,12 @@ m4 = Law(
         "E_0": amplitude("loss of random guessing: where the curve starts from"),
         "K": location("size at which the power law sets in: for s = 1 half of the way is done there"),
         "alpha": exponent("scaling exponent: what is above the floor falls as D^-alpha far out"),
-        "s": exponent("how sharply the curve leaves random guessing; 1 is the logistic curve in log D"),
+        "s": Parameter(
+            "exponent",
+            "how softly the curve leaves random guessing; 1 is the logistic curve in log D",
+            SHARP,
+            start=(0.05, 5.0),
+        ),
     },
     formula=_Sigmoidal(),
     linear=("E", "E_0"),

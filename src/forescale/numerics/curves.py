@@ -48,7 +48,7 @@ def regressions(columns: Array, target: Array, weights: Array) -> tuple[Array, A
 
 
 def best(scores: Array, places: Array, keep: int, apart: float) -> NDArray[np.intp]:
-    """Indices of up to `keep` of the lowest scores whose places (m, q) lie more than `apart` apart in a coordinate."""
+    """Indices of up to `keep` of the lowest scores whose places (m, q) differ by more than `apart`."""
     chosen: list[int] = []
     for i in np.argsort(scores, kind="stable"):
         if not np.isfinite(scores[i]) or len(chosen) == keep:

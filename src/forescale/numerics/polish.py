@@ -89,6 +89,7 @@ def polish(
     lower: Array | None = None,
     upper: Array | None = None,
     max_iterations: int = 1000,
+    again: bool = True,
 ) -> Certificate:
     """Bring one problem to its optimum, to rounding, and certify it.
 
@@ -97,6 +98,7 @@ def polish(
         data: made by `objective.response(y)` with y (n,).
         theta: (P,) start; near the optimum after `solve`, but any finite start works.
         weights: (n,).  free: (P,) bool.  lower, upper: (P,) box.
+        again: whether an optimum that is not certified is sought a second time, along another path.
 
     Raises:
         InternalError: the formula is not finite at theta.
@@ -114,7 +116,7 @@ def polish(
         raise InternalError(message("the formula is not finite at the start of the polish", "a finite prediction"))
     # A far start can be drawn into a degenerate valley by one path and not by the other.
     best = _certificate(problem, *_descend(problem, now, mask, box, max_iterations, True), mask, box)
-    if not best.certified:
+    if again and not best.certified:
         other = _certificate(problem, *_descend(problem, now, mask, box, max_iterations, False), mask, box)
         margin = 1e-9 * problem.size(now) if other.certified else 0.0
         if other.objective < best.objective + margin:

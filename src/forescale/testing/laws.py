@@ -57,6 +57,7 @@ _BOXES = {
     "amplitude": (10.0, 1e3),
     "exponent": (0.1, 0.8),
     "location": (1e8, 1e11),
+    "break": (1e10, 1e12),
     "width": (0.5, 2.0),
     "rate": (1e-13, 1e-10),
     "share": (0.1, 0.9),
