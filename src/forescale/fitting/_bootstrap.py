@@ -81,6 +81,23 @@ def bootstrap(fit: Fit, n: int = 4000, by: str = "row", rng: int | None = None, 
     else:
         parts = [_refit(task) for task in tasks]
     theta, objective, converged = (np.concatenate(arrays) for arrays in zip(*parts))
+    return resampled(fit, problem, clusters, origin, w, theta, objective, converged)
+
+
+def resampled(
+    fit: Fit,
+    problem: Problem,
+    clusters: Labels | None,
+    origin: str,
+    w: Array,
+    theta: Array,
+    objective: Array,
+    converged: NDArray[np.bool_],
+) -> Fit:
+    """The fit with the refits theta (B, P) of its resamples, weights w (B, n), as draws and intervals."""
+    if fit.runs is None:
+        raise RefusedError(message("a bootstrap of published constants", "a fit to runs"))
+    n, u0 = theta.shape[0], problem.space.search(problem.space.vector(fit.params))
     natural = problem.space.natural(theta)
     exact = objective <= ROUNDING * w.sum(axis=1) if not problem.objective.likelihood else False
     good = (converged | exact) & np.isfinite(natural).all(axis=1)
