@@ -96,6 +96,8 @@ def box_of(parameter: Parameter, problem: Problem) -> Box:
     if math.isfinite(parameter.lower) and math.isfinite(parameter.upper):
         width = parameter.upper - parameter.lower
         return Box(parameter.lower + 0.02 * width, parameter.upper - 0.02 * width)
+    if parameter.kind == "break":
+        return Box(*_input_range(problem), "log")
     if parameter.kind == "location":
         least, largest = _input_range(problem)
         return Box(1e-2 * least, 1e2 * largest, "log")
@@ -103,8 +105,6 @@ def box_of(parameter: Parameter, problem: Problem) -> Box:
         return Box(0.02, 2.0, "log") if positive else Box(-2.0, 2.0)
     if positive:
         # An amplitude inside a nonlinear expression carries unknown units: many decades, and many points.
-    if parameter.kind == "break":
-        return Box(*_input_range(problem), "log")
         return Box(1e-6, 1e12, "log")
     return Box(-10.0, 10.0)
 
