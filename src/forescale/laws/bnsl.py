@@ -20,15 +20,15 @@ from forescale.numerics.curves import best, regressions
 Array = NDArray[np.float64]
 
 MOST = 4
-KEEP = 4
 SHARP = 0.05
 """Least width of a break: it then spreads over a fifth of its size, finer than the spacing of any sweep. Sharper
 breaks are kinks: they pass through single points, and the objective has no derivative there."""
 
-_WIDTHS = {1: (0.08, 0.25, 0.6, 1.5), 2: (0.1, 0.4, 1.0), 3: (0.15, 0.6), 4: (0.15, 0.6)}
-_PLACES = {1: 14, 2: 10, 3: 9, 4: 9}
+_WIDTHS = {1: (0.08, 0.25, 0.6, 1.5), 2: (0.1, 0.4, 1.0), 3: (0.15, 0.4), 4: (0.15, 0.4)}
+_PLACES = {1: 14, 2: 12, 3: 11, 4: 12}
 _FLOORS = (1e-3, 0.5, 0.8, 0.93)
-"""Grids of the starts: widths of the breaks, number of places, floors as a share of the least value."""
+_KEEP = {1: 4, 2: 6, 3: 8, 4: 8}
+"""Grids of the starts: widths of the breaks, number of places, floors as a share of the least value, starts kept."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Starts:
         for share in _FLOORS:
             over = y - share * y.min()
             found, left = regressions(columns, np.log(over), (over / y) ** 2)
-            order = np.argsort(left, kind="stable")[: 4 * KEEP]
+            order = np.argsort(left, kind="stable")[: 4 * _KEEP[k]]
             pieces.append((np.full(order.size, share * y.min()), found[order], left[order], order))
         a, found, left, order = (np.concatenate(part) for part in zip(*pieces))
         where, width = inside[sets[order % len(sets)]], widths[order // len(sets)]
@@ -75,7 +75,7 @@ class Starts:
             b = np.exp(found[:, 0])
         left = np.where(np.isfinite(b) & (b > 0), left, np.inf)
         places = np.concatenate([where / span, np.log(width)[:, None] / 5.0, (a / y.min())[:, None]], axis=1)
-        chosen = best(left, places, KEEP, 0.1)
+        chosen = best(left, places, _KEEP[k], 0.07)
         out = {"a": a[chosen], "b": b[chosen], "c_0": -found[chosen, 1]}
         for i in range(k):
             out[f"c_{i + 1}"] = -found[chosen, 2 + i]
@@ -96,7 +96,9 @@ def broken(breaks: int) -> Law:
     factors = []
     for i in range(1, breaks + 1):
         middle = 10.0 ** (9.0 + 4.0 * (i - 0.5) / breaks)
-        params[f"c_{i}"] = real(f"change of that slope at break {i}", start=(-0.5, 0.8))
+        # Slopes that rise and fall in turn: what several breaks are for.
+        change = (-0.5, 0.8) if breaks == 1 else ((-0.2, 1.0) if i % 2 else (-1.0, 0.2))
+        params[f"c_{i}"] = real(f"change of that slope at break {i}", start=change)
         params[f"d_{i}"] = breaking(f"size at break {i}", start=(middle / 1.5, middle * 1.5))
         params[f"f_{i}"] = Parameter(
             "width", f"width of break {i} in log D: small is sharp", SHARP, start=(0.06, 1.5)
@@ -135,3 +137,5 @@ def broken(breaks: int) -> Law:
 
 bnsl = broken(1)
 bnsl_2 = broken(2)
+bnsl_3 = broken(3)
+bnsl_4 = broken(4)
