@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
@@ -34,6 +35,12 @@ def register(app: typer.Typer, summary: str) -> None:
             float | None,
             typer.Option("--beyond", help="Hide everything above Cmax/BEYOND; without it, rolling origins."),
         ] = None,
+        calibration: Annotated[
+            bool,
+            typer.Option(
+                "--calibration", help="Show coverage with limits, interval score, CRPS and PIT by distance."
+            ),
+        ] = False,
         column: COLUMN = None,
         convention: CONVENTION = None,
         where: WHERE = None,
@@ -49,5 +56,9 @@ def register(app: typer.Typer, summary: str) -> None:
         if out is not None:
             result.save(out)
         say(result.to_json() if as_json else result.summary())
+        if calibration and not as_json:
+            say("\n" + result.calibration().summary())
+            if math.isfinite(result.covered_widened):
+                say("\nWith the spread of earlier origins\n" + result.calibration(widened=True).summary())
         if out is not None and not as_json:
             say(f"\nwritten: {out}")

@@ -23,7 +23,9 @@ from forescale.core.frozen import Frozen
 from forescale.fitting._fit import Fit, Spread
 from forescale.fitting._tails import t_quantile
 from forescale.fitting.estimate import fit as estimate
+from forescale.judge._proper import interval_score
 from forescale.judge._spread import cells, spread_of
+from forescale.judge.calibration import EDGES, Calibration, calibration
 from forescale.laws import Law
 from forescale.numerics.losses import Objective
 from forescale.runs.derive import derive, require
@@ -69,9 +71,9 @@ class Backtest:
         origins: the cuts, in rising order.
         points: columns of shape (k,), one row per prediction: `origin` (index), `row` (of the table), `distance`,
             `observed`, `estimate`, `prediction_lower`, `prediction_upper`, `log_error` (log observed / estimate),
-            `own_sd` (the fit's own predictive standard deviation, log units), and `widened_lower`,
-            `widened_upper`: the band with the spread that earlier origins alone would have given; NaN before there
-            are any.
+            `own_sd` (the fit's own predictive standard deviation, log units), `df` (degrees of freedom of its
+            band), and `widened_lower`, `widened_upper`: the band with the spread that earlier origins alone would
+            have given; NaN before there are any.
         spread: extra predictive sd by distance; None with a single point.
         notes: origins that were left out, and why.
         source, data_hash: the table.
@@ -103,6 +105,41 @@ class Backtest:
     def mape(self) -> float:
         """Mean absolute error in per cent of the loss."""
         return float(100 * np.mean(np.abs(self.points["estimate"] / self.points["observed"] - 1)))
+
+    def calibration(self, *, widened: bool = False, edges: Sequence[float] = EDGES) -> Calibration:
+        """Coverage with limits, interval score, CRPS and PIT by distance.
+
+        Predictions of one origin share its fit, so origins are the independent units; with fewer than three of them
+        the runs are, and the limits hold for these fits alone.
+
+        Args:
+            widened: the bands with the spread of earlier origins, where there were any, instead of the fits' own.
+            edges: where ranges of distance end.
+
+        Raises:
+            RefusedError: no band was widened.
+        """
+        p = self.points
+        which = "widened" if widened else "prediction"
+        rows = np.isfinite(p[f"{which}_lower"])
+        if not rows.any():
+            raise RefusedError(
+                message("no origin had an earlier one to learn its spread from", "two origins or more", "no beyond=")
+            )
+        few = len(np.unique(p["origin"][rows])) < 3
+        note = "Fewer than three origins: the limits hold for these fits, not for fits like them."
+        return calibration(
+            p["observed"][rows],
+            p["estimate"][rows],
+            p[f"{which}_lower"][rows],
+            p[f"{which}_upper"][rows],
+            df=p["df"][rows],
+            level=self.level,
+            distance=p["distance"][rows],
+            cluster=p["row" if few else "origin"][rows],
+            edges=edges,
+            notes=(note,) if few else (),
+        )
 
     def by_distance(self) -> list[dict[str, float]]:
         """One row per factor of two in distance: errors, coverage and interval score (log units, lower is better)."""
@@ -176,6 +213,7 @@ class Backtest:
             "covered": self.covered,
             "covered_widened": self.covered_widened,
             "by_distance": self.by_distance(),
+            "calibration": self.calibration().to_dict(),
             "origins": [
                 {
                     "cutoff": o.cutoff,
@@ -388,6 +426,7 @@ def _one(
         "prediction_upper": upper,
         "log_error": np.log(observed / expected),
         "own_sd": np.log(upper / lower) / (2 * t_quantile(level, fit.df)),
+        "df": np.full(len(above), fit.df),
         **_widened(fit, held.where(good), earlier, largest),
     }
     inside = _inside(part, "prediction")
@@ -430,6 +469,5 @@ def _inside(points: Mapping[str, Array], which: str) -> NDArray[np.bool_]:
 
 
 def _interval_score(points: Mapping[str, Array], level: float) -> Array:
-    """Width of the band plus the penalty for a miss (Gneiting & Raftery 2007, eq. 43), on log loss."""
     y, low, high = (np.log(points[name]) for name in ("observed", "prediction_lower", "prediction_upper"))
-    return np.asarray(high - low + 2 / (1 - level) * (np.maximum(low - y, 0) + np.maximum(y - high, 0)))
+    return interval_score(y, low, high, level)

@@ -14,7 +14,7 @@ FIT_CHARTS = ("loss", "contours", "isoflop", "residuals", "profiles")
 
 
 def render(value: Any, kind: str | None = None, **options: Any) -> Any:
-    """The Altair chart of a Fit, Plan or Backtest; see `specification` for the arguments and errors.
+    """The Altair chart of a Fit, Plan, Backtest or Calibration; see `specification` for the arguments and errors.
 
     Raises:
         DependencyError: Altair is not installed.
@@ -53,7 +53,13 @@ def specification(value: Any, kind: str | None = None, **options: Any) -> dict[s
         from forescale.reporting.charts.backtest import backtest
 
         return backtest(value, **options)
-    raise InputError(message(f"a {type(value).__name__} has no chart", "a Fit, a Plan or a Backtest"))
+    from forescale.judge.calibration import Calibration
+
+    if isinstance(value, Calibration):
+        from forescale.reporting.charts.calibration import calibration
+
+        return calibration(value, **options)
+    raise InputError(message(f"a {type(value).__name__} has no chart", "a Fit, a Plan, a Backtest or a Calibration"))
 
 
 def _of_fit(fit: Fit, kind: str | None) -> Callable[..., dict[str, Any]]:
