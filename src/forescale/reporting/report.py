@@ -7,21 +7,12 @@ same bytes.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from forescale.core.errors import ForescaleError
-from forescale.core.files import write_atomic
 from forescale.fitting._fit import Fit
 from forescale.judge.backtest import Backtest
 from forescale.judge.verdict import verdict, widened
@@ -29,28 +20,13 @@ from forescale.planning._plan import Plan
 from forescale.reporting import _decisions as decisions
 from forescale.reporting import _figures as figures
 from forescale.reporting import _sections as sections
+from forescale.reporting._page import Report, policy, resource, template
 from forescale.reporting.charts import profiles as profile_charts
 from forescale.reporting.charts import residuals as residual_charts
 from forescale.reporting.charts import specification
-from forescale.reporting.charts._data import plane, tame
+from forescale.reporting.charts._data import plane
 
-
-@dataclass(frozen=True)
-class Report:
-    """A page: `html`, and `save(path)`."""
-
-    html: str
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the page, all or nothing; returns its path."""
-        return write_atomic(path, self.html)
-
-    def _repr_html_(self) -> str:
-        framed = Markup.escape(self.html)
-        return f'<iframe srcdoc="{framed}" style="width:100%;height:80vh;border:1px solid #ccc" sandbox=""></iframe>'
-
-    def __repr__(self) -> str:
-        return f"Report({len(self.html):,} characters; save it with .save('report.html'))"
+__all__ = ["Report", "report"]
 
 
 def report(
@@ -81,10 +57,10 @@ def report(
     general, filled, latex = sections.formula(judged)
     short, bibtex = sections.citations(judged, plans)
     source = judged.source if judged.runs is None else judged.runs.source
-    style = _resource("report.css")
-    page = _template().render(
+    style = resource("report.css")
+    page = template("report.html").render(
         style=Markup(style),  # noqa: S704 - our own file
-        policy=_policy(style),
+        policy=policy(style),
         title=title or (source if judged.runs is None else f"{judged.law.id} fitted to {source}"),
         facts=sections.facts(judged, date),
         verdict=judged.verdict,
@@ -174,31 +150,3 @@ def _figures(fit: Fit, plans: Sequence[Plan], backtest: Backtest | None) -> tupl
     if backtest is not None:
         add(both("backtest", backtest, None), "the backtest")
     return drawn, missing
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_tamed,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.from_string(_resource("report.html"))
-
-
-def _tamed(value: Any) -> Any:
-    """Every text that enters the page, without characters that hide or reverse others."""
-    return tame(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-@cache
-def _resource(name: str) -> str:
-    return resources.files("forescale.reporting").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _policy(style: str) -> str:
-    """The content policy: nothing but the page's own style sheet."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
