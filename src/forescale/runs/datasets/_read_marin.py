@@ -23,8 +23,8 @@ _OPTIMIZERS = {
 def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
     """N = all parameters, D = tokens, C = the model's FLOP as reported, loss = bits per byte on C4 (Paloma).
 
-    `submission` is the top folder, `optimizer` what it is known to have used ("unstated" else), `size` the name of the
-    size. Names of people and links are not carried.
+    `submission` is the top folder, `optimizer` what it is known to have used ("unstated" else), `size` the name of
+    the size. Names of people and links are not carried.
 
     Raises:
         ReadError: a file without one of these numbers.

@@ -38,7 +38,9 @@ def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
     }
     columns["C"] = 6.0 * columns["N"] * columns["D"]
     left = len(names) - kept.size
-    note = Note("info", "unfinished", f"{left} rows of {len(names)} are unfinished runs or restarts and are left out.")
+    note = Note(
+        "info", "unfinished", f"{left} rows of {len(names)} are unfinished runs or restarts and are left out."
+    )
     return Raw(columns=columns, mapping={name: name for name in columns}, notes=(note,))
 
 

@@ -1,0 +1,586 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compare two procedures, data sets, architectures or optimisers by their curves, not at one size.
+
+A comparison at a single scale is no comparison: arms change places. Here two arms are compared over the whole range of
+their runs, with joint draws of both curves: is one surely better, where do they cross, how much compute does one
+save, how sure is that, and which run would settle it (Xiao 2024; Nezhurina et al. 2025; Tay et al. 2022).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forescale.core.errors import InputError, QueryError, message, nearest
+from forescale.core.files import to_json, write_atomic
+from forescale.core.registry import renderer
+from forescale.fitting._fit import Fit
+from forescale.fitting._tails import robust_scale
+from forescale.judge import _compare_arms as arms_of
+from forescale.judge import _compare_text as text
+from forescale.judge._compare_arms import Arm
+from forescale.judge._compare_curves import Curves, curves
+from forescale.judge._compare_difference import (
+    Crossing,
+    Difference,
+    chance_of_crossing,
+    crossings,
+    of_curves,
+    of_pairs,
+)
+from forescale.judge._compare_next import NextRun, next_run
+from forescale.judge._compare_pairs import Pairs, pairs, repeats, safe_correlation
+from forescale.judge._compare_savings import Savings, savings
+from forescale.judge._compare_verdict import Outcome, outcome
+from forescale.judge._thresholds import threshold
+from forescale.judge.seeds import seeds_needed
+from forescale.laws import Law
+from forescale.numerics.losses import Objective
+from forescale.runs.pareto import pareto as frontier
+from forescale.runs.table import Runs
+
+Array = NDArray[np.float64]
+
+DRAWS = 2000
+METHODS = ("auto", "curves", "pairs")
+
+
+@dataclass(frozen=True)
+class Point:
+    """The arms at one x: difference in log loss (negative: B better) with its interval, P(B better)."""
+
+    x: float
+    difference: float
+    lower: float
+    upper: float
+    b_better: float
+    beyond: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two arms compared.
+
+    Attributes:
+        names: of A and B. laws: their laws. fits: their fits (one, twice, where they share parameters).
+        variable: what they are compared along: the law's input, or C on the compute-optimal frontier.
+        range: least and largest x that the verdict speaks of.
+        method: "curves" (fits of a law) or "pairs" (differences of runs at shared design points).
+        outcome: the verdict and what it rests on.
+        crossings: where the estimates change places, up to ten times the range; empty: no crossover in range.
+        chance_of_crossing: share of the draws that change places inside the range.
+        points: what was asked (`at`), or the ends and the middle of the range.
+        savings_at: compute multiplier at the same points; savings: over the range. None where the law does not fall.
+        curve: columns `x`, `a`, `b` (losses), `difference`, `lower`, `upper` (pointwise), over the range and beyond.
+        pairs: differences at shared design points, None where there are none.
+        target: x at which seeds and the next run are asked: the largest of `at`, or the top of the range.
+        noise: standard deviation of log loss between runs of one setting; noise_from: what it was taken from.
+        seeds: per arm, to see the difference at the target; None: too small to be seen.
+        next: the next run.
+        level: of all intervals. notes: what the reader must know.
+    """
+
+    names: tuple[str, str]
+    laws: tuple[str, str]
+    fits: tuple[Fit, Fit]
+    variable: str
+    range: tuple[float, float]
+    method: str
+    outcome: Outcome
+    crossings: tuple[Crossing, ...]
+    chance_of_crossing: float
+    points: tuple[Point, ...]
+    savings_at: Savings | None
+    savings: Savings | None
+    curve: Mapping[str, Array]
+    pairs: Pairs | None
+    target: float
+    noise: float
+    noise_from: str
+    seeds: int | None
+    next: NextRun | None
+    level: float
+    notes: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """One of `judge._compare_verdict.WORDS`."""
+        return self.outcome.word
+
+    @property
+    def crossover(self) -> Crossing | None:
+        """The last crossing inside the range of the runs; None is "no crossover in range"."""
+        inside = [c for c in self.crossings if not c.beyond]
+        return inside[-1] if inside else None
+
+    def b_better(self, x: float) -> float:
+        """P(B better) at one of the points asked.
+
+        Raises:
+            QueryError: no such point; ask for it with `at`.
+        """
+        for point in self.points:
+            if math.isclose(point.x, x, rel_tol=1e-9):
+                return point.b_better
+        raise QueryError(message(f"{x:g} was not asked", "one of " + ", ".join(f"{p.x:g}" for p in self.points)))
+
+    def summary(self) -> str:
+        """Plain text."""
+        return text.summary(self)
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one sentence, with the names of the arms."""
+        return text.headline(self)
+
+    def plot(self, kind: str | None = None, **options: Any) -> Any:
+        """A chart: "difference" (with its band and crossings) or "savings"."""
+        return renderer("comparison")(self, kind, **options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        o = self.outcome
+        return {
+            "schema": "forescale/comparison",
+            "version": 1,
+            "a": self.names[0],
+            "b": self.names[1],
+            "laws": list(self.laws),
+            "variable": self.variable,
+            "range": list(self.range),
+            "method": self.method,
+            "level": self.level,
+            "verdict": o.word,
+            "headline": self.headline,
+            "where": o.where,
+            "surely_better": {"a": o.sure_a, "b": o.sure_b},
+            "largest_possible_difference": o.largest,
+            "margin": o.margin,
+            "crossings": [c.to_dict() for c in self.crossings],
+            "chance_of_crossing": self.chance_of_crossing,
+            "points": [
+                {
+                    "x": p.x,
+                    "difference": p.difference,
+                    "lower": p.lower,
+                    "upper": p.upper,
+                    "b_better": p.b_better,
+                    "beyond": p.beyond,
+                }
+                for p in self.points
+            ],
+            "savings": None if self.savings_at is None else self.savings_at.to_dict(),
+            "savings_curve": None if self.savings is None else self.savings.to_dict(),
+            "pairs": None if self.pairs is None else self.pairs.to_dict(),
+            "noise": self.noise,
+            "noise_from": self.noise_from,
+            "target": self.target,
+            "seeds": self.seeds,
+            "next": None if self.next is None else self.next.to_dict(),
+            "notes": list(self.notes),
+        }
+
+    def to_json(self) -> str:
+        """Strict JSON with `schema` and `version`; open ends and unknowns are null."""
+        return to_json(self.to_dict())
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the result as JSON; whole or not at all."""
+        return write_atomic(path, self.to_json())
+
+    def __str__(self) -> str:
+        return self.summary()
+
+
+@dataclass(frozen=True, eq=False)
+class Comparisons:
+    """Several arms against one.
+
+    Attributes:
+        reference: the arm that is A in every pair.
+        each: one comparison per other arm; a sure difference is asked at 1 - .05 / (arms - 1), so that the chance of
+            any false winner stays at 5 %.
+        target: x of the ranking.
+        best: arm -> chance of being the best of all at the target; NaN without draws.
+    """
+
+    reference: str
+    each: tuple[Comparison, ...]
+    target: float
+    best: Mapping[str, float]
+
+    def __getitem__(self, name: str) -> Comparison:
+        """The comparison of one arm with the reference.
+
+        Raises:
+            QueryError: no such arm.
+        """
+        for comparison in self.each:
+            if comparison.names[1] == name:
+                return comparison
+        raise QueryError(message(f"there is no arm {name!r}", "", nearest(name, [c.names[1] for c in self.each])))
+
+    def summary(self) -> str:
+        """Plain text: one line per arm, and the ranking."""
+        first = self.each[0]
+        width = max(len(name) for name in self.best)
+        lines = [
+            f"{len(self.each) + 1} arms against {self.reference}, over "
+            f"{text.place(first.variable, first.range[0])} to {text.place(first.variable, first.range[1])}",
+            "",
+        ]
+        for c in self.each:
+            lines.append(f"  {c.headline}")
+            if c.pairs is not None and math.isfinite(c.pairs.lower):
+                lines.append(
+                    f"    {len(c.pairs)} pairs: {100 * c.pairs.mean:+.3f} % ({100 * c.pairs.lower:+.3f} to "
+                    f"{100 * c.pairs.upper:+.3f})"
+                )
+        lines += ["", f"  at {text.place(first.variable, self.target)}: chance of being the best"]
+        for name, chance in sorted(self.best.items(), key=lambda item: -item[1]):
+            lines.append(f"    {name:<{width}}  {chance:.3f}")
+        notes = dict.fromkeys(note for c in self.each for note in c.notes)
+        return "\n".join([*lines, *(f"  note: {note}" for note in notes)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "schema": "forescale/comparisons",
+            "version": 1,
+            "reference": self.reference,
+            "target": self.target,
+            "best": dict(self.best),
+            "each": [c.to_dict() for c in self.each],
+        }
+
+    def to_json(self) -> str:
+        """Strict JSON with `schema` and `version`."""
+        return to_json(self.to_dict())
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the result as JSON; whole or not at all."""
+        return write_atomic(path, self.to_json())
+
+    def __str__(self) -> str:
+        return self.summary()
+
+
+def compare(
+    a: Fit | Runs,
+    b: Fit | Runs | None = None,
+    *,
+    by: str | None = None,
+    law: Law | None = None,
+    share: Sequence[str] | None = None,
+    reference: str | None = None,
+    names: tuple[str, str] | None = None,
+    pareto: bool = False,
+    at: Sequence[float] = (),
+    between: tuple[float, float] | None = None,
+    given: Mapping[str, float] | None = None,
+    pair_by: Sequence[str] | None = None,
+    method: str = "auto",
+    margin: float | None = None,
+    noise: float | None = None,
+    loss: str | Objective | None = None,
+    level: float = 0.90,
+    rng: int = 0,
+) -> Comparison | Comparisons:
+    """Compare two fits, two tables, or the arms of one table.
+
+    Args:
+        a, b: two fits; or two tables (fitted with `law`); or one table and `by`; or one grouped fit.
+        by: label column of a table with two or more arms.
+        law: the law of each arm of a table.
+        share: parameters with one value for all arms. None: none, unless an arm has too few rows to stand alone; then
+            all but the amplitudes.
+        reference: the arm called A; default the first. With more than two arms, each other is compared with it.
+        names: what two fits or tables are called.
+        pareto: fit only the best run of each factor of two in compute (`runs.pareto`), for scanned tables.
+        at: x at which differences, P(B better) and savings are wanted; the largest is the target of the next run.
+        between: range of the verdict; default where both arms have runs.
+        given: values of further inputs of the law.
+        pair_by: columns that make two runs a pair; default N and D, else the law's inputs.
+        method: "curves"; "pairs": differences of runs at shared design points, without a law; "auto": curves, but
+            pairs where the arms pair and have too few rows for a curve each.
+        margin: difference of log loss that does not matter. noise: standard deviation of log loss between runs.
+        loss, level, rng: as in `fit`.
+
+    Returns:
+        Comparison; for more than two arms Comparisons.
+
+    Raises:
+        InputError, QueryError, ColumnError, DataError, LawError: what was seen, what was expected, what to try.
+        RefusedError: the range is not known, or the curves cannot be evaluated over it.
+    """
+    if method not in METHODS:
+        raise QueryError(message(f"the method {method!r}", "", nearest(method, METHODS)))
+    if not 0.0 < level < 1.0:
+        raise InputError(message(f"a level of {level}", "a number between 0 and 1, e.g. 0.9"))
+    for word, value in (("margin", margin), ("noise", noise)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise InputError(message(f"a {word} of {value}", "a positive share of the loss, such as 0.005"))
+    wanted = [float(x) for x in at]
+    if any(not (math.isfinite(x) and x > 0) for x in wanted):
+        raise InputError(message(f"points at {wanted}", "positive finite numbers"))
+    found, remarks, scarce = _arms(
+        a, b, by=by, law=law, share=share, names=names, pareto=pareto, loss=loss, level=level, rng=rng
+    )
+    found = _ordered(found, reference)
+    rule = _Rule(method, margin, noise, level, rng, tuple(wanted), between, dict(given or {}), pair_by, scarce)
+    if len(found) == 2:
+        return _pair(found, rule, remarks, threshold("compare_sure"))[0]
+    sure = 1.0 - (1.0 - threshold("compare_sure")) / (len(found) - 1)
+    made = [_pair((found[0], other), rule, remarks, sure, i) for i, other in enumerate(found[1:], start=1)]
+    each = tuple(comparison for comparison, _ in made)
+    target = min(c.target for c in each)
+    called = [arm.name for arm in found]
+    if all(c.method == "pairs" for c in each):
+        relative = [difference.column(target)[1] for _, difference in made]
+        here = np.stack([np.zeros_like(relative[0]), *relative])
+    else:
+        together = _curves(found, rule, 0.0)
+        here = together.draws[:, :, int(np.argmin(np.abs(np.log(together.x / target))))]
+    return Comparisons(found[0].name, each, target, _best(called, here))
+
+
+@dataclass(frozen=True)
+class _Rule:
+    method: str
+    margin: float | None
+    noise: float | None
+    level: float
+    seed: int
+    at: tuple[float, ...]
+    between: tuple[float, float] | None
+    given: Mapping[str, float]
+    pair_by: Sequence[str] | None
+    scarce: bool  # an arm has too few rows for a curve of its own
+
+
+def _arms(
+    a: Fit | Runs,
+    b: Fit | Runs | None,
+    *,
+    by: str | None,
+    law: Law | None,
+    share: Sequence[str] | None,
+    names: tuple[str, str] | None,
+    pareto: bool,
+    loss: str | Objective | None,
+    level: float,
+    rng: int,
+) -> tuple[tuple[Arm, ...], list[str], bool]:
+    if isinstance(a, Fit):
+        if b is None and a.law.groups is not None:
+            return tuple(arms_of.of_fit(a, name, name) for name in a.law.groups.levels), [], False
+        if not isinstance(b, Fit):
+            raise QueryError(
+                message("one fit alone" if b is None else "a fit and a table", "two fits, or two tables")
+            )
+        if a.law.groups is not None or b.law.groups is not None:
+            raise QueryError(
+                message("a grouped fit beside another", "the grouped fit alone: its groups are the arms")
+            )
+        called = names or _names(a, b)
+        return (arms_of.of_fit(a, called[0]), arms_of.of_fit(b, called[1])), _unlike(a, b), False
+    if law is None:
+        raise QueryError(message("runs without a law", "law=..."))
+    if isinstance(b, Runs):
+        if by is not None:
+            raise QueryError(message(f"two tables and by={by!r}", "two tables, or one table and by"))
+        called = names or ("A", "B")
+        if called[0] == called[1]:
+            raise QueryError(message(f"both arms are called {called[0]!r}", "two names"))
+        a, by = arms_of.joined(a, b, called, "arm"), "arm"
+    elif b is not None:
+        raise QueryError(message("a table and a fit", "two fits, or two tables"))
+    if by is None:
+        raise QueryError(
+            message("one table without arms", "by=COLUMN, or a second table", _hint(a) or "a label column")
+        )
+    if pareto:
+        a = frontier(a, by=by)
+    return arms_of.of_table(a, by, law, share=share, loss=loss, level=level, rng=rng)
+
+
+def _hint(runs: Runs) -> str:
+    few = [n for n in runs.labels if 2 <= len(set(runs.labels[n].tolist())) <= max(len(runs) // 3, 2)]
+    return f"by={few[0]!r}" if few else ""
+
+
+def _names(a: Fit, b: Fit) -> tuple[str, str]:
+    found = []
+    for fit in (a, b):
+        found.append(fit.source.partition(":")[2] or (fit.runs.source if fit.runs is not None else "") or fit.law.id)
+    return (found[0], found[1]) if found[0] != found[1] else ("A", "B")
+
+
+def _unlike(a: Fit, b: Fit) -> list[str]:
+    notes = []
+    for name in ("N", "D", "C", "loss"):
+        one, two = a.conventions.get(name), b.conventions.get(name)
+        if one and two and one != two:
+            notes.append(f"{name} is {one} in one fit and {two} in the other: the curves are not in one unit.")
+    return notes
+
+
+def _ordered(found: tuple[Arm, ...], reference: str | None) -> tuple[Arm, ...]:
+    if reference is None:
+        return found
+    first = [arm for arm in found if arm.name == reference]
+    if not first:
+        raise QueryError(
+            message(f"there is no arm {reference!r}", "", nearest(reference, [arm.name for arm in found]))
+        )
+    return (*first, *(arm for arm in found if arm.name != reference))
+
+
+def _curves(found: Sequence[Arm], rule: _Rule, correlation: float) -> Curves:
+    return curves(
+        found,
+        between=rule.between,
+        given=rule.given,
+        correlation=correlation,
+        count=DRAWS,
+        seed=rule.seed,
+        also=rule.at,
+    )
+
+
+def _pair(
+    found: Sequence[Arm], rule: _Rule, remarks: Sequence[str], sure: float, number: int = 1
+) -> tuple[Comparison, Difference]:
+    one, two = found
+    notes = list(remarks)
+    both = _curves(found, rule, 0.0)
+    paired = pairs(one, two, both.variable, rule.pair_by, rule.level)
+    related = safe_correlation(paired) if one.law.id == two.law.id and one.fit is not two.fit else 0.0
+    if related > 0.1:
+        both = _curves(found, rule, related)
+        notes.append(f"Paired runs share part of their residuals (correlation {related:.2f} at least): it cancels.")
+    difference = of_curves(both, 0, 1)
+    method, scatter = "curves", None
+    noise, noise_from, known = _noise(found, rule.noise)
+    if rule.method == "pairs" or (rule.method == "auto" and (rule.scarce or not len(difference.draws))):
+        if paired is not None and len(paired) >= 2:
+            method = "pairs"
+            difference = of_pairs(paired, both.x, DRAWS, rule.seed, sure, noise if known else None, number)
+            notes.append(
+                "The verdict rests on the pairs, each with the noise between runs, and says nothing outside of them."
+                if known
+                else "The verdict rests on the pairs: their scatter stands for the noise between runs."
+            )
+            both = _through_pairs(both, difference)
+            if not known:
+                noise, noise_from, scatter = paired.sd / math.sqrt(2.0), "scatter of the pairs", paired.sd
+        elif rule.method == "pairs":
+            raise QueryError(
+                message("no two design points have runs of both arms", "runs that pair", "method='curves'")
+            )
+    if not len(difference.draws):
+        notes.append("No intervals: a curve comes without uncertainty, or its rows do not determine it.")
+    crossed = crossings(difference, rule.level)
+    judged = outcome(
+        difference, crossed, noise=noise, margin=rule.margin, sure=sure, level=rule.level, scatter=scatter
+    )
+    low, high = difference.low, difference.high
+    asked = list(rule.at) or [low, math.sqrt(low * high), high]
+    target = max(asked) if rule.at else high
+    over = np.geomspace(low, high if method == "pairs" and known else high * 10.0, 41)
+    at_target = difference.column(target)[0]
+    made = Comparison(
+        names=(one.name, two.name),
+        laws=(one.law.id, two.law.id),
+        fits=(one.fit, two.fit),
+        variable=both.variable,
+        range=(low, high),
+        method=method,
+        outcome=judged,
+        crossings=crossed,
+        chance_of_crossing=chance_of_crossing(difference),
+        points=tuple(_point(difference, x, rule.level) for x in asked),
+        savings_at=savings(both, 0, 1, asked, rule.level),
+        savings=savings(both, 0, 1, over, rule.level),
+        curve=_columns(both, difference, rule.level),
+        pairs=paired,
+        target=target,
+        noise=noise,
+        noise_from=noise_from,
+        seeds=seeds_needed(at_target, noise, level=rule.level) if math.isfinite(noise * at_target) else None,
+        next=next_run(difference, target, noise, rule.level),
+        level=rule.level,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+    return made, difference
+
+
+def _through_pairs(both: Curves, difference: Difference) -> Curves:
+    """Arm A's curve, and B's as the pairs see it: A's times the difference."""
+    draws = both.draws
+    if draws.shape[1] and len(difference.draws):
+        b = min(draws.shape[1], len(difference.draws))
+        draws = np.stack([draws[0, :b], draws[0, :b] + difference.draws[:b]])
+    else:
+        draws = draws[:, :0]
+    return replace(both, log_loss=np.stack([both.log_loss[0], both.log_loss[0] + difference.estimate]), draws=draws)
+
+
+def _noise(found: Sequence[Arm], given: float | None) -> tuple[float, str, bool]:
+    """Noise, its origin in words, and whether it is that of runs alone (not the misfit of a law)."""
+    if given is not None:
+        return given, "given", True
+    sd, freedom = repeats([arm.runs for arm in found], found[0].law.output)
+    if math.isfinite(sd) and sd > 0:
+        return sd, f"{freedom} degrees of freedom of repeated settings", True
+    fits = {id(arm.fit): arm.fit for arm in found}.values()
+    parameters = sum(len(fit.params) for fit in fits)
+    rest = [fit.residuals for fit in fits if fit.residuals.size]
+    residuals = np.concatenate(rest) if rest else np.empty(0)
+    if residuals.size <= parameters:
+        return math.nan, "unknown", False
+    # Cut at three robust deviations: nearly as steady as the plain one without outliers, and blind to them.
+    cut = 3.0 * max(robust_scale(residuals, parameters), 1e-300)
+    squares = float((np.clip(residuals, -cut, cut) ** 2).sum())
+    return math.sqrt(squares / (residuals.size - parameters)), "residuals of the fits; no setting was repeated", False
+
+
+def _point(difference: Difference, x: float, level: float) -> Point:
+    estimate, draws = difference.column(x)
+    lower, upper, chance = math.nan, math.nan, math.nan
+    if draws.size:
+        tail = 0.5 * (1.0 - level)
+        low, high = np.quantile(draws, [tail, 1.0 - tail])
+        lower, upper = min(float(low), estimate), max(float(high), estimate)
+        chance = float((draws < 0).mean())
+    beyond = not difference.low * (1 - 1e-9) <= x <= difference.high * (1 + 1e-9)
+    return Point(float(x), estimate, lower, upper, chance, beyond)
+
+
+def _columns(both: Curves, difference: Difference, level: float) -> Mapping[str, Array]:
+    shown = (both.x >= difference.low * (1 - 1e-12)) & (both.x <= difference.high * 10.0 * (1 + 1e-12))
+    lower, upper = difference.band(level)
+    return {
+        "x": both.x[shown],
+        "a": np.exp(both.log_loss[0][shown]),
+        "b": np.exp(both.log_loss[1][shown]),
+        "difference": difference.estimate[shown],
+        "lower": lower[shown],
+        "upper": upper[shown],
+    }
+
+
+def _best(names: Sequence[str], here: Array) -> dict[str, float]:
+    """Chance of being the lowest, from joint draws (arms, B)."""
+    good = np.isfinite(here).all(axis=0)
+    if not good.any():
+        return dict.fromkeys(names, math.nan)
+    winner = np.argmin(here[:, good], axis=0)
+    return {name: float((winner == i).mean()) for i, name in enumerate(names)}
