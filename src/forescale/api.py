@@ -12,7 +12,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from forescale.core.errors import InputError, QueryError, ReadError, RefusedError, message
 from forescale.fitting._fit import Finding, Fit
@@ -31,16 +31,18 @@ from forescale.laws import (
 from forescale.runs.table import Runs
 
 if TYPE_CHECKING:
+    from forescale.fitting._stack import Stack
     from forescale.fitting.isoflop import IsoFlop
     from forescale.fitting.prediction import Prediction
     from forescale.judge.backtest import Backtest
+    from forescale.judge.benchmark import Benchmark
     from forescale.judge.score import ScoreReport
     from forescale.planning._asking import Design
     from forescale.planning._plan import Plan, Planner
     from forescale.reporting.report import Report
 
 __all__ = [
-    "Fit", "Law", "Plan", "Published", "Report", "Runs", "amplitude", "backtest", "catalogue", "checks",
+    "Fit", "Law", "Plan", "Published", "Report", "Runs", "amplitude", "backtest", "benchmark", "catalogue", "checks",
     "dataset", "datasets", "derive", "describe", "exponent", "fit", "floor", "isoflop", "law", "lint", "load",
     "location", "next_runs", "open", "plan", "planners", "real", "record", "report", "score", "share", "widen",
     "write_runs",
@@ -178,6 +180,34 @@ def change_law(
 # -- fits -----------------------------------------------------------------------------------------------------------
 
 
+@overload
+def fit(
+    runs: Any,
+    law: Law | str | Callable[..., Any],
+    *,
+    loss: Any = None,
+    group_by: str | None = None,
+    separate: Sequence[str] = (),
+    level: float = 0.90,
+    rng: int = 0,
+    **options: Any,
+) -> Fit: ...
+
+
+@overload
+def fit(
+    runs: Any,
+    law: None = None,
+    *,
+    loss: Any = None,
+    group_by: str | None = None,
+    separate: Sequence[str] = (),
+    level: float = 0.90,
+    rng: int = 0,
+    **options: Any,
+) -> Fit | Stack: ...
+
+
 def fit(
     runs: Any,
     law: Law | str | Callable[..., Any] | None = None,
@@ -188,12 +218,16 @@ def fit(
     level: float = 0.90,
     rng: int = 0,
     **options: Any,
-) -> Fit:
+) -> Fit | Stack:
     """Fit a law to runs: start search, certificate, intervals, verdict.
+
+    Without a law the candidates of `judge/candidates.toml` are scored by rolling extrapolation and the better half is
+    pooled into a Stack (see `select`). With a loss, groups or other options but no law, the law is Chinchilla's where
+    N and D are known, else a power law with a floor.
 
     Args:
         runs: a Runs, or anything `load` reads.
-        law: see `law`; by default Chinchilla's where N and D are known, else a power law with a floor.
+        law: see `law`.
         loss: name of a loss ("log-huber", "student-t", "squared", "one-sided:10", ...); default the law's own.
         group_by, separate: one value of the parameters `separate` per level of a label column, the others shared.
         level: nominal level of all intervals.
@@ -201,7 +235,7 @@ def fit(
         **options: passed to `fitting.estimate.fit`.
 
     Returns:
-        Fit with a verdict.
+        Fit with a verdict; Stack with a verdict when nothing but the runs is given.
 
     Raises:
         DataError, ColumnError, LawError, FormulaError: what was seen, what was expected, what to try.
@@ -210,6 +244,8 @@ def fit(
     from forescale.judge.verdict import verdict
 
     table = runs if isinstance(runs, Runs) else load(runs)
+    if law is None and loss is None and group_by is None and not options:
+        return select(table, level=level, rng=rng)
     chosen = default_law(table) if law is None else as_law(law, columns=tuple(table.columns))
     result = estimate(
         table, chosen, loss=loss, group_by=group_by, separate=tuple(separate), level=level, rng=rng, **options
@@ -217,8 +253,30 @@ def fit(
     return replace(result, verdict=verdict(result))
 
 
+def select(runs: Any, *, laws: Sequence[Law | str] | None = None, level: float = 0.90, rng: int = 0) -> Stack:
+    """Score candidates by rolling extrapolation and pool the better half: what `fit` without a law does.
+
+    Args:
+        runs: a Runs, or anything `load` reads.
+        laws: only these laws, each with the losses and subsets of rows that the list of candidates gives to its own.
+        level: nominal level of the bands.
+        rng: seed of the draws.
+    """
+    from forescale.judge._stack_verdict import stack_verdict
+    from forescale.judge.select import select as chosen
+
+    default_law(table := runs if isinstance(runs, Runs) else load(runs))
+    stack = chosen(table, laws=laws, level=level, rng=rng)
+    return stack.with_verdict(stack_verdict(stack))
+
+
+def as_fit(value: Fit | Stack) -> Fit:
+    """A Fit as it is; a Stack as one: its pooled law, with draws from all members."""
+    return value if isinstance(value, Fit) else value.pooled
+
+
 def open(source: Any, *, law: Law | None = None) -> Any:
-    """A saved Fit or Plan from its file, or published constants from `law:source`.
+    """A saved Fit, Stack or Plan from its file, or published constants from `law:source`.
 
     Args:
         source: path of a file that `save` wrote, or e.g. "chinchilla:besiroglu2024".
@@ -239,6 +297,10 @@ def open(source: Any, *, law: Law | None = None) -> Any:
         from forescale.fitting._files import fit_from_dict
 
         return fit_from_dict(content, law=law)
+    if schema == "forescale/stack":
+        from forescale.fitting._stack_files import stack_from_dict
+
+        return stack_from_dict(content)
     if schema == "forescale/plan":
         from forescale.planning._plan import Plan
 
@@ -246,7 +308,7 @@ def open(source: Any, *, law: Law | None = None) -> Any:
     raise ReadError(
         message(
             f"{path} is JSON with the schema {schema!r}",
-            "a file that forescale wrote: a fit or a plan",
+            "a file that forescale wrote: a fit, a stack or a plan",
             "forescale fit RUNS -o fit.json",
         )
     )
@@ -270,8 +332,8 @@ def _json_file(path: Path) -> dict[str, Any]:
     return content
 
 
-def fit_of(text: str, *, law: Law | str | None = None, loss: str | None = None) -> Fit:
-    """What stands where a fit is asked for: a fit file, `law:source`, or runs (fitted with `law`).
+def fit_of(text: str, *, law: Law | str | None = None, loss: str | None = None) -> Fit | Stack:
+    """What stands where a fit is asked for: a fit or stack file, `law:source`, or runs (fitted with `law`).
 
     Raises:
         ReadError, LawError: none of the three.
@@ -281,14 +343,15 @@ def fit_of(text: str, *, law: Law | str | None = None, loss: str | None = None) 
         path = Path(text)
         if path.suffix == ".json" or (":" in text and not path.exists()):
             found = open(text)
-            if not isinstance(found, Fit):
-                raise QueryError(message(f"{text} holds a {type(found).__name__}", "a fit"))
+            if type(found).__name__ not in ("Fit", "Stack"):
+                raise QueryError(message(f"{text} holds a {type(found).__name__}", "a fit or a stack"))
             if loss is not None:
                 raise QueryError(
                     message(f"{text} is fitted already, and the loss {loss!r} was given", "runs to fit, or no loss")
                 )
-            return found
-    return fit(load(text), law, loss=loss)
+            return cast("Fit | Stack", found)
+    table = load(text)
+    return fit(table, loss=loss) if law is None else fit(table, law, loss=loss)
 
 
 # -- judging --------------------------------------------------------------------------------------------------------
@@ -301,6 +364,43 @@ def backtest(runs: Any, law: Law | str | None = None, *, beyond: float | None = 
     table = runs if isinstance(runs, Runs) else load(runs)
     chosen = default_law(table) if law is None else as_law(law, columns=tuple(table.columns))
     return judged(table, chosen, beyond=beyond, **options)
+
+
+def benchmark(
+    cases: Sequence[str] = (),
+    methods: Sequence[Any] = (),
+    *,
+    predictions: Sequence[Any] = (),
+    run: bool = True,
+    **options: Any,
+) -> Benchmark:
+    """Every method on every case of the extrapolation benchmark: larger runs hidden, predicted, scored.
+
+    Args:
+        cases: ids of protocol files; none: all whose data can be had.
+        methods: ids, or `forescale.judge._methods.Method` values; none: all laws and recipes.
+        predictions: files that an earlier run or another program wrote; they go into the same tables.
+        run: without it nothing but `predictions` is shown.
+        options: `level`, `workers`, `folder` (of further protocol files), `progress`.
+    """
+    from forescale.judge import benchmark as room
+
+    if not run and not predictions:
+        raise InputError(message("a benchmark that runs nothing", "files of predictions, or cases to run"))
+    level, folder = options.get("level", room.LEVEL), options.get("folder")
+    found = room.run(cases, methods, **options) if run else room.Benchmark(level, (), {}, {})
+    return room.joined(found, predictions, cases, folder)
+
+
+def benchmark_contents(folder: Any = None) -> dict[str, list[dict[str, str]]]:
+    """What the benchmark knows: cases and methods, each with its id and one line."""
+    from forescale.judge._methods import methods
+    from forescale.judge._protocol import protocols
+
+    return {
+        "cases": [{"id": p.case, "title": p.title} for p in protocols((), folder)],
+        "methods": [{"id": m.id, "title": m.about} for m in methods()],
+    }
 
 
 def widen(fit: Fit, tested: Backtest) -> Fit:
@@ -358,12 +458,12 @@ def asked(words: Sequence[str]) -> list[Planner]:
     return list(planners().values())
 
 
-def plan(question: str, fit: Fit | str, **query: Any) -> Plan:
+def plan(question: str, fit: Fit | Stack | str, **query: Any) -> Plan:
     """Answer a question with intervals: `plan("compute-optimal", fit, budget="1e24 FLOP")`.
 
     Args:
         question: id of a planner.
-        fit: a Fit, or what `fit_of` accepts.
+        fit: a Fit, a Stack, or what `fit_of` accepts.
         **query: the fields of the planner's query, typed as people write them.
 
     Raises:
@@ -372,10 +472,14 @@ def plan(question: str, fit: Fit | str, **query: Any) -> Plan:
     """
     from forescale.planning._run import plan as answer
 
-    return answer(question, fit_of(fit) if isinstance(fit, str) else fit, **query)
+    believed = fit_of(fit) if isinstance(fit, str) else fit
+    if isinstance(believed, Fit):
+        return answer(question, believed, **query)
+    # The pool is not fitted again under other conventions: its members were chosen under these.
+    return answer(question, believed.pooled, **{"refit": False, **query})
 
 
-def next_runs(fit: Fit | str, *, candidates: Any = None, group: str | None = None, **query: Any) -> Design:
+def next_runs(fit: Fit | Stack | str, *, candidates: Any = None, group: str | None = None, **query: Any) -> Design:
     """Which runs to make next, as a conversation: `design.runs`, then `design.tell(new_runs)`, which asks again.
 
     Args:
@@ -394,7 +498,7 @@ def next_runs(fit: Fit | str, *, candidates: Any = None, group: str | None = Non
     """
     from forescale.planning import _asking
 
-    believed = fit_of(fit) if isinstance(fit, str) else fit
+    believed = as_fit(fit_of(fit) if isinstance(fit, str) else fit)
     pool = None if candidates is None else _asking.candidates_of(candidates)
     return _asking.ask(believed, query, candidates=pool, group=group)
 
@@ -402,18 +506,25 @@ def next_runs(fit: Fit | str, *, candidates: Any = None, group: str | None = Non
 # -- reporting ------------------------------------------------------------------------------------------------------
 
 
-def report(fit: Fit | str, *plans: Any, backtest: Any = False, commands: Sequence[str] = ()) -> Report:
+def report(fit: Fit | Stack | Benchmark | str, *plans: Any, backtest: Any = False, commands: Sequence[str] = ()) -> Report:
     """One self-contained page: verdict, tables, charts, checklist, citations, and the commands that made it.
 
     Args:
-        fit: what the page is about: a Fit, or what `fit_of` accepts.
+        fit: what the page is about: a Fit, or what `fit_of` accepts; or a Benchmark, whose page has its tables.
         *plans: plans made from it.
         backtest: a Backtest, or True to run one on the rows of the fit.
         commands: shown at the end, so that a reader can make the page again.
     """
     from forescale.reporting.report import report as page
 
-    believed = fit_of(fit) if isinstance(fit, str) else fit
+    from forescale.judge.benchmark import Benchmark
+
+    if isinstance(fit, Benchmark):
+        from forescale.judge._protocol import protocols
+        from forescale.reporting.benchmark import page as benchmark_page
+
+        return benchmark_page(fit.to_dict("tables"), {p.case: p.title for p in protocols()}, commands)
+    believed = as_fit(fit_of(fit) if isinstance(fit, str) else fit)
     remarks: tuple[str, ...] = ()
     tested = None if isinstance(backtest, bool) else backtest
     if backtest is True:

@@ -34,27 +34,27 @@ def fit_to_dict(fit: Fit) -> dict[str, Any]:
         "schema": SCHEMA,
         "version": VERSION,
         "law": law_to_json(fit.law),
-        "params": _out(dict(fit.params)),
-        "covariance": _out(fit.covariance.tolist()),
-        "draws": _out(fit.draws.tolist()),
+        "params": plain(dict(fit.params)),
+        "covariance": plain(fit.covariance.tolist()),
+        "draws": plain(fit.draws.tolist()),
         "draws_from": fit.draws_from,
         "loss": fit.loss,
-        "objective": _out(fit.objective),
-        "sigma": _out(fit.sigma),
+        "objective": plain(fit.objective),
+        "sigma": plain(fit.sigma),
         "runs": None if fit.runs is None else fit.runs.to_dict(),
-        "residuals": _out(fit.residuals.tolist()),
-        "convergence": None if fit.convergence is None else _out(asdict(fit.convergence)),
+        "residuals": plain(fit.residuals.tolist()),
+        "convergence": None if fit.convergence is None else plain(asdict(fit.convergence)),
         "conventions": dict(fit.conventions),
-        "fitted_range": _out({name: list(ends) for name, ends in fit.fitted_range.items()}),
-        "verdict": None if fit.verdict is None else _out(asdict(fit.verdict)),
-        "spread": None if spread is None else _out(spread.to_dict()),
+        "fitted_range": plain({name: list(ends) for name, ends in fit.fitted_range.items()}),
+        "verdict": None if fit.verdict is None else plain(asdict(fit.verdict)),
+        "spread": None if spread is None else plain(spread.to_dict()),
         "notes": [asdict(note) for note in fit.notes],
-        "intervals": _out(
+        "intervals": plain(
             {method: {name: list(ends) for name, ends in found.items()} for method, found in fit.intervals.items()}
         ),
         "level": fit.level,
         "seed": fit.seed,
-        "df": _out(fit.df),
+        "df": plain(fit.df),
         "covariance_from": fit.covariance_from,
         "scale": fit.scale,
         "code_version": fit.version,
@@ -103,7 +103,7 @@ def _read(data: Mapping[str, Any], law: Law | None) -> Fit:
     known = law_from_json(data["law"], law)
     p = len(known.params)
     covariance = _array(data["covariance"]).reshape(p, p)
-    params = {name: float(_in(data["params"][name])) for name in known.names}
+    params = {name: float(special(data["params"][name])) for name in known.names}
     runs = data["runs"]
     verdict, spread, convergence = data["verdict"], data["spread"], data["convergence"]
     return Fit(
@@ -113,11 +113,11 @@ def _read(data: Mapping[str, Any], law: Law | None) -> Fit:
         draws=_array(data["draws"]).reshape(-1, p),
         draws_from=str(data["draws_from"]),
         loss=str(data["loss"]),
-        objective=float(_in(data["objective"])),
-        sigma=float(_in(data["sigma"])),
+        objective=float(special(data["objective"])),
+        sigma=float(special(data["sigma"])),
         runs=None if runs is None else Runs.from_dict(runs),
         residuals=_array(data["residuals"]),
-        convergence=None if convergence is None else Convergence(**{k: _in(v) for k, v in convergence.items()}),
+        convergence=None if convergence is None else Convergence(**{k: special(v) for k, v in convergence.items()}),
         conventions=Frozen(data["conventions"]),
         fitted_range=Frozen({name: _pair(ends) for name, ends in data["fitted_range"].items()}),
         verdict=None
@@ -148,23 +148,25 @@ def _read(data: Mapping[str, Any], law: Law | None) -> Fit:
         version=str(data["code_version"]),
         data_hash=str(data["data_hash"]),
         source=str(data["source"]),
-        df=float(_in(data["df"])),
+        df=float(special(data["df"])),
         covariance_from=str(data["covariance_from"]),
         scale=str(data["scale"]),
     )
 
 
-def _out(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Nested values with NaN as null and an infinity as text, for strict JSON."""
     if isinstance(value, dict):
-        return {key: _out(v) for key, v in value.items()}
+        return {key: plain(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_out(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
     return value
 
 
-def _in(value: Any) -> Any:
+def special(value: Any) -> Any:
+    """The number that `plain` wrote: null is NaN, the texts are infinities."""
     if value is None:
         return math.nan
     return _SPECIAL.get(value, value) if isinstance(value, str) else value
@@ -172,12 +174,12 @@ def _in(value: Any) -> Any:
 
 def _pair(ends: Any) -> tuple[float, float]:
     low, high = ends
-    return float(_in(low)), float(_in(high))
+    return float(special(low)), float(special(high))
 
 
 def _array(values: Any) -> Array:
     def deep(item: Any) -> Any:
-        return [deep(v) for v in item] if isinstance(item, list) else float(_in(item))
+        return [deep(v) for v in item] if isinstance(item, list) else float(special(item))
 
     out = np.array(deep(values), dtype=np.float64)
     out.flags.writeable = False

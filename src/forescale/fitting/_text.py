@@ -22,10 +22,10 @@ MARKS = {"green": "ok", "amber": "!", "red": "!!", "info": "-"}
 def summary(fit: Fit) -> str:
     """Header, parameter table, convergence, verdict, notes."""
     head, rows = table(fit)
-    lines = [f"{fit.law.id}: {fit.law.title}", *(_wrap(line) for line in facts(fit)), ""]
-    lines += _aligned(head, rows)
+    lines = [f"{fit.law.id}: {fit.law.title}", *(wrap(line) for line in facts(fit)), ""]
+    lines += aligned(head, rows)
     for line in remarks(fit):
-        lines.append(_wrap(line))
+        lines.append(wrap(line))
     return "\n".join(lines) + "\n"
 
 
@@ -127,12 +127,12 @@ def _ends(low: float, high: float) -> str:
     return f"[{low:.4g}, {high:.4g}]"
 
 
-def _aligned(head: list[str], rows: list[list[str]]) -> list[str]:
+def aligned(head: list[str], rows: list[list[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in [head, *rows]]
     return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
 
 
-def _wrap(line: str) -> str:
+def wrap(line: str) -> str:
     indent = " " * (len(line) - len(line.lstrip()) + (3 if line.startswith("  ") else 2))
     return textwrap.fill(line, WIDTH, subsequent_indent=indent, drop_whitespace=True) if line.strip() else ""
