@@ -3,8 +3,8 @@
 
 The cuts lie at halves of the largest size: largest / 2, / 4, ... down to where too few rows are left. At every cut
 each candidate is fitted to the rows below and predicts those above, up to `REACH` times the cut. The score of a
-candidate is the geometric mean over the cuts of its root-mean-square log error, a cut counting half as much as the next larger
-one: what held near the largest runs says most about those beyond them, and one bad early cut does not decide.
+candidate is the geometric mean over the cuts of its root-mean-square log error, a cut counting half as much as the
+next larger one: what held near the largest runs says most about those beyond them, and one bad early cut does not decide.
 """
 
 from __future__ import annotations
