@@ -36,16 +36,19 @@ if TYPE_CHECKING:
     from forescale.fitting.prediction import Prediction
     from forescale.judge.backtest import Backtest
     from forescale.judge.benchmark import Benchmark
+    from forescale.judge.compare import Comparison, Comparisons
+    from forescale.judge.noise_floor import NoiseFloor
+    from forescale.judge.partial import Partial
     from forescale.judge.score import ScoreReport
     from forescale.planning._asking import Design
     from forescale.planning._plan import Plan, Planner
     from forescale.reporting.report import Report
 
 __all__ = [
-    "Fit", "Law", "Plan", "Published", "Report", "Runs", "amplitude", "backtest", "benchmark", "catalogue", "checks",
-    "dataset", "datasets", "derive", "describe", "exponent", "fit", "floor", "isoflop", "law", "lint", "load",
-    "location", "next_runs", "open", "plan", "planners", "real", "record", "report", "score", "share", "widen",
-    "write_runs",
+    "Fit", "Law", "Plan", "Published", "Report", "Runs", "amplitude", "backtest", "benchmark", "catalogue",
+    "checks", "compare", "dataset", "datasets", "derive", "describe", "exponent", "fit", "floor", "isoflop",
+    "law", "lint", "load", "location", "next_runs", "noise_floor", "open", "pareto", "partial", "plan",
+    "planners", "real", "record", "report", "score", "seeds_needed", "share", "widen", "write_runs",
 ]  # fmt: skip
 
 
@@ -417,6 +420,74 @@ def isoflop(runs: Any, *, method: str = "parabola", **options: Any) -> IsoFlop:
     return profiles(runs if isinstance(runs, Runs) else load(runs), method=cast("Any", method), **options)
 
 
+def compare(
+    a: Any, b: Any = None, *, by: str | None = None, law: Law | str | None = None, **options: Any
+) -> Comparison | Comparisons:
+    """Compare two arms over the whole range of their runs: who is better where, crossing, savings, the next run.
+
+    Args:
+        a, b: two fits, stacks, fit files or `law:source`; or two tables; or one table and `by`.
+        by: label column of one table; its levels are the arms. More than two are each compared with the first.
+        law: the law of each arm of a table; default as `default_law`.
+        **options: see `judge.compare.compare`: at, between, share, reference, names, pareto, method, margin, noise,
+            pair_by, given, loss, level, rng.
+
+    Returns:
+        Comparison, or Comparisons for more than two arms; `.verdict`, `.summary()`, `.plot()`, `.to_json()`.
+    """
+    from forescale.judge.compare import compare as judged
+
+    first, second = (_arm(value, law, by) for value in (a, b))
+    chosen: Law | None = None
+    if isinstance(first, Runs):
+        columns = tuple(first.columns)
+        chosen = default_law(first) if law is None else as_law(law, columns=columns)
+    elif law is not None:
+        raise QueryError(message("a law for what is fitted already", "runs to fit, or no law"))
+    return judged(first, second, by=by, law=chosen, **options)
+
+
+def _arm(value: Any, law: Law | str | None, by: str | None) -> Any:
+    """A fit or a table from what stands for one; text that could be a fit file is one where no law is given."""
+    if value is None or isinstance(value, (Fit, Runs)):
+        return value
+    if type(value).__name__ == "Stack":
+        return as_fit(value)
+    if isinstance(value, (str, Path)) and law is None and by is None:
+        path = Path(value)
+        if path.suffix == ".json" or (":" in str(value) and not path.exists()):
+            return as_fit(fit_of(str(value)))
+    return load(value)
+
+
+def partial(runs: Any, metric: str, arm: str, **options: Any) -> Partial:
+    """The effect of an arm or a variable on a metric with size held: robust, confounded, emergent or reversed."""
+    from forescale.judge.partial import partial as judged
+
+    return judged(runs if isinstance(runs, Runs) else load(runs), metric, arm, **options)
+
+
+def noise_floor(n: Any, error: Any, **options: Any) -> NoiseFloor:
+    """Fit E^2 = B^2 + V / n: the bias that stays and the noise that averages away."""
+    from forescale.judge.noise_floor import noise_floor as fitted
+
+    return fitted(n, error, **options)
+
+
+def seeds_needed(difference: float, sd: float, **options: Any) -> int | None:
+    """Seeds per arm that show a difference: `seeds_needed(0.004, 0.003, level=0.9, power=0.8, test="t")`."""
+    from forescale.judge.seeds import seeds_needed as counted
+
+    return counted(difference, sd, **options)
+
+
+def pareto(runs: Any, **options: Any) -> Runs:
+    """The best run of each factor of two in compute: what is left of a table of scanned runs."""
+    from forescale.runs.pareto import pareto as best
+
+    return best(runs if isinstance(runs, Runs) else load(runs), **options)
+
+
 def record(fit: Fit, prediction: Any, ledger: Any, *, runs: Sequence[str] | None = None) -> None:
     """Append predictions to a ledger before the runs are made (append-only, flushed to disk)."""
     from forescale.judge.score import record as written
@@ -515,9 +586,8 @@ def report(fit: Fit | Stack | Benchmark | str, *plans: Any, backtest: Any = Fals
         backtest: a Backtest, or True to run one on the rows of the fit.
         commands: shown at the end, so that a reader can make the page again.
     """
-    from forescale.reporting.report import report as page
-
     from forescale.judge.benchmark import Benchmark
+    from forescale.reporting.report import report as page
 
     if isinstance(fit, Benchmark):
         from forescale.judge._protocol import protocols

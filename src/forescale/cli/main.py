@@ -25,6 +25,7 @@ COMMANDS = {
     "score": "Compare recorded predictions with the runs that came.",
     "plan": "Turn a fit into a decision: compute-optimal, reach.",
     "backtest": "Hide the largest runs, predict them, report errors and coverage.",
+    "compare": "Two arms or more over the range of their runs: who is better where, crossing, savings.",
     "benchmark": "The extrapolation benchmark: every law and method on public sweeps whose larger runs are hidden.",
     "isoflop": "IsoFLOP profiles (Approach 2) with their bias stated and corrected.",
     "laws": "List the laws, or explain one.",

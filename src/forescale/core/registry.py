@@ -121,6 +121,7 @@ def _plugins(group: str, kind: type[T]) -> Iterator[tuple[T, str]]:
 _LAZY_RENDERERS: dict[str, str] = {
     "fit": "forescale.reporting.charts",
     "plan": "forescale.reporting.charts",
+    "comparison": "forescale.reporting.charts",
 }
 
 

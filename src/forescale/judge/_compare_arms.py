@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arms of a comparison: fits that were given, or fits made per level of a label, apart or with shared parameters."""
+"""The arms of a comparison: fits that were given, or made per level of a label, apart or with shared parameters."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The curves of the arms along one variable, and joint draws of them.
 
-The variable is the law's input; for laws in N and D it is compute, along the law's own compute-optimal frontier. Draws
-of a fit that was bootstrapped are its refits. Otherwise they are Student-t draws of log loss by the delta method, the
-same picture of uncertainty as the confidence band of `fit.predict`. Arms of one grouped fit share their draws; arms
-fitted apart to runs that pair share as much as their residuals do.
+The variable is the law's input; for laws in N and D it is compute, along the law's own compute-optimal frontier.
+Draws of a fit that was bootstrapped are its refits. Otherwise they are Student-t draws of log loss by the delta
+method, the same picture of uncertainty as the confidence band of `fit.predict`. Arms of one grouped fit share their
+draws; arms fitted apart to runs that pair share as much as their residuals do.
 """
 
 from __future__ import annotations
@@ -230,9 +230,9 @@ def _draws(
     seed: int,
 ) -> Array:
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(3,)))
-    sizes = [len(arm.fit.draws) if arm.fit.draws_from.startswith("bootstrap") else count for arm in arms]
+    sizes = [len(arm.fit.draws) if _own_draws(arm.fit) else count for arm in arms]
     b = min(sizes)
-    usable = all(arm.fit.draws_from != "none" or np.isfinite(arm.fit.covariance).any() for arm in arms)
+    usable = all(len(arm.fit.draws) or np.isfinite(arm.fit.covariance).any() for arm in arms)
     if not usable or b == 0:
         return np.empty((len(arms), 0, x.size))
     common = rng.standard_normal((b, max(j.shape[0] for j in jacobians)))
@@ -240,7 +240,7 @@ def _draws(
     orders: dict[int, NDArray[np.intp]] = {}
     out = []
     for arm, value, jacobian in zip(arms, values, jacobians):
-        if arm.fit.draws_from.startswith("bootstrap"):
+        if _own_draws(arm.fit):
             order = orders.setdefault(id(arm.fit), rng.permutation(len(arm.fit.draws))[:b])
             out.append(_refits(arm, variable, x, given, order))
             continue
@@ -258,6 +258,12 @@ def _draws(
                 moved = np.where(matters, np.nan, moved)
         out.append(moved)
     return np.stack(out)
+
+
+def _own_draws(fit: Fit) -> bool:
+    """Whether the draws of the fit say more than its covariance: refits, or the pool of a stack."""
+    known = bool(np.isfinite(np.diag(fit.covariance)).any()) if fit.covariance.size else False
+    return len(fit.draws) > 0 and (fit.draws_from.startswith("bootstrap") or not known)
 
 
 def _away(fit: Fit, z: Array, rng: np.random.Generator) -> Array:

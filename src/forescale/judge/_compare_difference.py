@@ -77,7 +77,7 @@ def of_curves(found: Curves, a: int, b: int) -> Difference:
     """B minus A of two arms; without draws where the rows do not determine the curves over the range."""
     draws = found.draws[b] - found.draws[a]
     good = np.isfinite(draws[:, found.inside()]).all(axis=1) if len(draws) else np.empty(0, dtype=bool)
-    kept = np.nan_to_num(draws[good], nan=0.0) if good.mean() > 0.9 else np.empty((0, found.x.size))
+    kept = np.nan_to_num(draws[good], nan=0.0) if good.size and good.mean() > 0.9 else np.empty((0, found.x.size))
     return Difference(
         found.x,
         found.log_loss[b] - found.log_loss[a],
@@ -93,8 +93,9 @@ def of_pairs(
 ) -> Difference:
     """The differences of the pairs, without a law.
 
-    Where the noise between runs is known: each pair with that noise, straight lines in log x between them, and nothing
-    beyond them. Else the scatter of the pairs stands for it: a constant, or a line in log x where its slope is sure.
+    Where the noise between runs is known: each pair with that noise, straight lines in log x between them, and
+    nothing beyond them. Else the scatter of the pairs stands for it: a constant, or a line in log x where its slope
+    is sure.
 
     Args:
         noise: standard deviation of log loss between runs of one setting; None: not known.
@@ -197,7 +198,7 @@ def crossings(difference: Difference, level: float) -> tuple[Crossing, ...]:
             upper = math.exp(high) if math.isfinite(high) else math.inf
             # The estimate is never outside of its own interval.
             lower, upper = min(lower, x), max(upper, x)
-            decades = math.log10(upper / lower) if 0.0 < lower and upper < math.inf else math.inf
+            decades = math.log10(upper / lower) if lower > 0.0 and upper < math.inf else math.inf
         found.append(
             Crossing(
                 x=x,

@@ -2,8 +2,8 @@
 """The smallest next run that would settle a comparison.
 
 The draws of the difference are taken as jointly normal. A pair of runs at x (one per arm, m seeds each) measures
-d(x) with variance 2 noise^2 / m. What it says about the sign of d at the target follows from the correlation of the two:
-the expected chance of a wrong sign afterwards, and the expected information about the sign in bits. The most
+d(x) with variance 2 noise^2 / m. What it says about the sign of d at the target follows from the correlation of the
+two: the expected chance of a wrong sign afterwards, and the expected information about the sign in bits. The most
 informative single pair is the argmax of the latter; the smallest that settles it is the cheapest (x times m) after
 which the expected chance of a wrong sign is at most (1 - level) / 2.
 """

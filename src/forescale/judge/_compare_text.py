@@ -26,7 +26,7 @@ def place(variable: str, x: float) -> str:
     """x as people write it: "1.2e20 FLOP", "7.1B", "n_members = 12"."""
     kind = _KINDS.get(variable)
     if kind == "flop":
-        return format_short(x, "flop")
+        return f"{x:.3g} FLOP".replace("e+", "e")
     return f"{variable} = {format_short(x, 'parameters') if kind else f'{x:.3g}'}"
 
 
@@ -131,6 +131,8 @@ def summary(c: Comparison) -> str:
 
 def noise_sentence(c: Comparison) -> str:
     """The noise and the seeds."""
+    if not math.isfinite(c.noise):
+        return "noise between runs: unknown (give it, or compare fits to runs)"
     text = f"noise between runs: {100 * c.noise:.3g} % ({c.noise_from})"
     if c.seeds is None or c.seeds > MANY:
         return f"{text}; more than {MANY} seeds of each arm would be needed to show a difference at " + place(

@@ -2,17 +2,17 @@
 """One word for a comparison, by one rule.
 
 1. A simultaneous band of the difference over the whole range (level `compare_sure`) says where an arm is surely
-   better. Two arms that do not differ are called different in at most 5 % of comparisons, however many sizes are
-   looked at.
-2. Where an arm is surely better somewhere, and the estimates cross inside the range: the winner above the crossing, if
-   its interval lies inside the range and spans at most `compare_decades` decades. If it does not, and both arms are
+   better. Two arms that do not differ are called different in about 5 % of comparisons, however many sizes are looked
+   at.
+2. An arm is surely better somewhere and the estimates cross inside the range: the winner above the crossing, if its
+   interval lies inside the range and spans at most `compare_decades` decades. If it does not, and both arms are
    surely better somewhere: undetermined; if one is: it is better above (below) the point from which that is sure.
-3. Where an arm is surely better somewhere and the estimates do not cross: it is better.
-4. No arm surely better anywhere: no difference, if the pointwise band (two one-sided tests at 5 % for a level of
-   90 %) is small enough; else undetermined. A margin of the caller must hold everywhere, and comes first: a difference
-   that is sure and too small to matter is no difference. Without one, the band's far side, root mean square over the
-   range, must stay below `compare_margin` standard deviations of the difference of two single runs: less than one
-   pair of runs would show.
+3. An arm is surely better somewhere and the estimates do not cross: it is better.
+4. No arm is surely better anywhere: no difference, if the pointwise band (two one-sided tests at 5 % for a level of
+   90 %) is small enough; else undetermined. A margin of the caller must hold everywhere, and comes first: a
+   difference that is sure and too small to matter is no difference. Without one, the far side of the band, as a root
+   mean square over the range, must stay below `compare_margin` standard deviations of the difference of two single
+   runs: less than one pair of runs would show.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def outcome(
         return made("no difference", f"the curves differ by less than the margin of {100 * margin:.3g} %")
     if not a_sure.any() and not b_sure.any():
         if typical <= limit and scatter is not None:
-            text = f"a difference of the mean is below {100 * largest:.2g} %; single pairs scatter by {100 * scatter:.2g} %"
-            return made("no difference", text)
+            mean = f"a difference of the mean is below {100 * largest:.2g} %"
+            return made("no difference", f"{mean}; single pairs scatter by {100 * scatter:.2g} %")
         if typical <= limit:
             return made(
                 "no difference",

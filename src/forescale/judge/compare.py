@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compare two procedures, data sets, architectures or optimisers by their curves, not at one size.
 
-A comparison at a single scale is no comparison: arms change places. Here two arms are compared over the whole range of
-their runs, with joint draws of both curves: is one surely better, where do they cross, how much compute does one
+A comparison at a single scale is no comparison: arms change places. Here two arms are compared over the whole range
+of their runs, with joint draws of both curves: is one surely better, where do they cross, how much compute does one
 save, how sure is that, and which run would settle it (Xiao 2024; Nezhurina et al. 2025; Tay et al. 2022).
 """
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from forescale.core.errors import InputError, QueryError, message, nearest
 from forescale.core.files import to_json, write_atomic
 from forescale.core.registry import renderer
+from forescale.fitting._covariance import FEW
 from forescale.fitting._fit import Fit
 from forescale.fitting._tails import robust_scale
 from forescale.judge import _compare_arms as arms_of
@@ -546,8 +547,9 @@ def _noise(found: Sequence[Arm], given: float | None) -> tuple[float, str, bool]
     residuals = np.concatenate(rest) if rest else np.empty(0)
     if residuals.size <= parameters:
         return math.nan, "unknown", False
-    # Cut at three robust deviations: nearly as steady as the plain one without outliers, and blind to them.
-    cut = 3.0 * max(robust_scale(residuals, parameters), 1e-300)
+    # Cut at three robust deviations: nearly as steady as the plain one without outliers, and blind to them. A few
+    # residuals have no robust scale.
+    cut = 3.0 * robust_scale(residuals, parameters) if residuals.size >= FEW * parameters else math.inf
     squares = float((np.clip(residuals, -cut, cut) ** 2).sum())
     return math.sqrt(squares / (residuals.size - parameters)), "residuals of the fits; no setting was repeated", False
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The noise floor of a score: E^2(n) = B^2 + V / n, a straight line of the squared error in 1 / n (Lutjens et al. 2024).
+"""The noise floor of a score: E^2(n) = B^2 + V / n, a line of the squared error in 1 / n (Lutjens et al. 2024).
 
 The line is fitted by least squares with the exact intervals of a linear model. As a law (`noise-floor`) it can be
 fitted and compared like any other; here are the two questions that belong to it: from which n on can two methods be
