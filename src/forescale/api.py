@@ -224,8 +224,8 @@ def fit(
 ) -> Fit | Stack:
     """Fit a law to runs: start search, certificate, intervals, verdict.
 
-    Without a law the candidates of `judge/candidates.toml` are scored by rolling extrapolation and the better half is
-    pooled into a Stack (see `select`). With a loss, groups or other options but no law, the law is Chinchilla's where
+    Without a law the candidates of `judge/candidates.toml` are scored by rolling extrapolation and the better three
+    quarters are pooled into a Stack (see `select`). With a loss, groups or other options but no law, the law is Chinchilla's where
     N and D are known, else a power law with a floor.
 
     Args:
@@ -257,7 +257,7 @@ def fit(
 
 
 def select(runs: Any, *, laws: Sequence[Law | str] | None = None, level: float = 0.90, rng: int = 0) -> Stack:
-    """Score candidates by rolling extrapolation and pool the better half: what `fit` without a law does.
+    """Score candidates by rolling extrapolation and pool the better three quarters: what `fit` without a law does.
 
     Args:
         runs: a Runs, or anything `load` reads.

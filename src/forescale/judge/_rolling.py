@@ -24,8 +24,8 @@ from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
 
-MOST = 6
-"""Most cuts."""
+MOST = 4
+"""Most cuts: earlier ones count too little to be worth their fits."""
 REACH = 10.0
 """Rows further above a cut than this are not predicted from it."""
 LEAST = 6
@@ -36,6 +36,9 @@ FLOOR = 0.002
 """Log error added in quadrature: candidates that differ by less than the noise of a good run are equals."""
 CAP = 0.3
 """Log errors are cut here: beyond, a candidate has failed, by how much does not matter."""
+KEPT = 0.75
+"""Share of the candidates that are pooled: the worst quarter is left out. Which of the others is best depends on the
+table more than its rolling errors can tell, and their mean is better than any of them."""
 MISSING = 0.6
 """A candidate that could not be fitted at a cut gets this quantile of the others' scores there."""
 
@@ -170,13 +173,13 @@ def score(found: Sequence[Cut], count: int, known: float = math.inf) -> Array:
 
 
 def weights(scores: Array, able: NDArray[np.bool_]) -> Array:
-    """(m,) weights of the pool: inverse squares of the scores of the better half of those able to predict."""
+    """(m,) weights of the pool: inverse scores of the better three quarters of those able to predict."""
     w = np.zeros(len(scores))
     if not able.any():
         return w
     order = np.flatnonzero(able)[np.argsort(scores[able], kind="stable")]
-    kept = order[: math.ceil(len(order) / 2)]
-    w[kept] = (scores[kept].min() / scores[kept]) ** 2
+    kept = order[: math.ceil(KEPT * len(order))]
+    w[kept] = scores[kept].min() / scores[kept]
     return np.asarray(w / w.sum())
 
 

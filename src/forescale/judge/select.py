@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The automatic choice: candidates are scored by rolling extrapolation, and the better half is pooled.
+"""The automatic choice: candidates are scored by rolling extrapolation; the worst quarter is left out, the rest pooled.
 
 Nothing here looks at how well a candidate fits the rows that it was fitted to. AICc and leave-group-out stand beside
 the scores for the reader; they do not choose.
@@ -46,7 +46,7 @@ def select(
     level: float = 0.90,
     rng: int = 0,
 ) -> Stack:
-    """Score candidates by rolling extrapolation and pool the better half.
+    """Score candidates by rolling extrapolation and pool the better three quarters.
 
     Args:
         runs: the table; N and D, or one of N, D and C.
@@ -298,5 +298,5 @@ def _why(
         f"{len(wanted)} candidates predicted larger runs from smaller ones at {len(found)} cuts ({variable} from "
         f"{found[0].size:.3g} to {found[-1].size:.3g}), up to {reach:.3g} times beyond the cut.",
         f"Least rolling error: {best.fit.law.id} ({best.fit.loss}, {best.rows}), {100 * best.score:.2g} %. The "
-        f"better half is pooled, {len(members)} members, by the inverse square of the error.",
+        f"worst quarter is left out; {len(members)} members are pooled by the inverse of their error.",
     )
