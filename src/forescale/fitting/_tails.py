@@ -44,12 +44,17 @@ def root_mean_square(residuals: Array, parameters: int) -> float:
     return float(np.sqrt(np.sum(residuals**2) / df)) if df > 0 else math.nan
 
 
-def noise_halfwidth(residuals: Array, parameters: int, sigma: float, level: float, df: float) -> float:
+def noise_halfwidth(
+    residuals: Array, parameters: int, sigma: float, level: float, df: float, runs: int | None = None
+) -> float:
     """Half-width of the band of one new run around a known curve, in the units of the residuals.
 
     With enough rows it is the empirical quantile of |residual| (noise of real runs has heavy tails, and a band of
     sigmas would miss them), widened by sqrt(n / (n - P)) for what the fit absorbed; with few rows t times sigma.
     Levels beyond what n rows can show take the larger of the two, so that a higher level never gives a shorter band.
+
+    Where n rows belong to fewer `runs`, the fit absorbs more of what rows share: the noise is taken to be shared in
+    half, so that P / n becomes P (1 / n + 1 / runs) / 2.
     """
     n = int(residuals.size)
     normal = t_quantile(level, df) * sigma
@@ -57,5 +62,6 @@ def noise_halfwidth(residuals: Array, parameters: int, sigma: float, level: floa
         return normal
     shown = min(level, 1.0 - 1.5 / (n + 1))
     rank = min(math.ceil((n + 1) * shown), n)
-    seen = float(np.sort(np.abs(residuals))[rank - 1]) * math.sqrt(n / (n - parameters))
+    absorbed = 0.5 * parameters * (1.0 / n + 1.0 / (runs or n))
+    seen = float(np.sort(np.abs(residuals))[rank - 1]) / math.sqrt(max(1.0 - absorbed, 0.1))
     return seen if shown == level else max(seen, normal)

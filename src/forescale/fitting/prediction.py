@@ -160,7 +160,9 @@ class _Bands:
             positive = bool(np.all(self.estimate > 0)) and fit.scale == "log"
             centre = np.log(self.estimate) if positive else self.estimate
             low, high = self._curve(level, centre, positive)
-            noise = noise_halfwidth(fit.residuals, len(fit.params), fit.sigma, level, fit.df)
+            runs = fit.runs.group_codes("run")[1] if fit.runs is not None and "run" in fit.runs.labels else None
+            count = len(runs) if runs is not None and len(runs) > 1 else None
+            noise = noise_halfwidth(fit.residuals, len(fit.params), fit.sigma, level, fit.df, count)
             if fit.residuals.size == 0:
                 noise = math.nan
             extra = np.zeros_like(centre)
