@@ -48,7 +48,7 @@ def decided(values: Array, unit: str, level: float, meaning: str = "") -> Decide
 
 
 def expected(basis: Basis, unit: str, meaning: str = "", **inputs: float) -> Expected:
-    """The loss at one point with its two bands: as `fit.predict` gives them, or from draws without a fit.
+    """The loss at one point with its two bands: as the fit (or stack) predicts them, or from draws without a fit.
 
     Args:
         inputs: one number for each input of the law.
@@ -56,9 +56,7 @@ def expected(basis: Basis, unit: str, meaning: str = "", **inputs: float) -> Exp
     if basis.fit is None:
         values = basis.surface.loss(**{name: np.array([value]) for name, value in inputs.items()})[:, 0]
         return Expected(of_estimate(values), interval(values, basis.level), None, unit, meaning)
-    from forescale.fitting.prediction import predict
-
-    found = predict(basis.fit, **inputs, **basis.labels)
+    found = (basis.stack or basis.fit).predict(None, **inputs, **basis.labels)
     ends = [(of_estimate(band.lower), of_estimate(band.upper)) for band in (found.confidence, found.prediction)]
     confidence, prediction = (pair if all(map(math.isfinite, pair)) else None for pair in ends)
     return Expected(of_estimate(found.estimate), confidence, prediction, unit, meaning)

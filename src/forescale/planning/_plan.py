@@ -27,6 +27,7 @@ from forescale.planning._show import show
 
 if TYPE_CHECKING:
     from forescale.fitting._fit import Finding, Fit
+    from forescale.fitting._stack import Stack
     from forescale.fitting.surface import Surface
     from forescale.runs.table import Runs
 
@@ -44,6 +45,7 @@ class Basis:
         labels: levels of a grouped law that the surface stands for, e.g. {"dataset": "c4"}.
         refit: fits the same law again, to runs counted under another convention, and gives the surface and its
             residual standard deviation; None where that is not wanted.
+        stack: the several laws behind `fit`, where it is their pool: its bands are the stack's.
     """
 
     surface: Surface
@@ -51,6 +53,7 @@ class Basis:
     sigma: float = math.nan
     labels: Mapping[str, str] = field(default_factory=Frozen)
     refit: Callable[[Runs], tuple[Surface, float]] | None = None
+    stack: Stack | None = None
 
     @property
     def level(self) -> float:

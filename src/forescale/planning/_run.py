@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,6 +17,9 @@ from forescale.fitting._fit import Fit
 from forescale.fitting.surface import Surface, surface
 from forescale.planning._plan import Basis, Plan, Planner
 from forescale.runs.table import Runs
+
+if TYPE_CHECKING:
+    from forescale.fitting._stack import Stack
 
 DRAWS = 1000
 
@@ -46,7 +49,7 @@ def find(question: str) -> Planner:
 
 def plan(
     question: str,
-    fit: Fit,
+    fit: Fit | Stack,
     *,
     draws: int = DRAWS,
     group: str | None = None,
@@ -57,7 +60,7 @@ def plan(
 
     Args:
         question: id of a planner, e.g. "compute-optimal" or "reach".
-        fit: a Fit, of runs or of published constants.
+        fit: a Fit, of runs or of published constants, or a Stack.
         draws: parameter draws pushed through the planner (at most; as many as the fit has).
         group: which level of a grouped law to plan for.
         refit: fit the law again where the runs carry other counts of N, for the table of conventions.
@@ -115,14 +118,20 @@ def _unknown(planner: Planner, name: str) -> QueryError:
     )
 
 
-def basis(fit: Fit, planner: Planner, *, draws: int = DRAWS, group: str | None = None, refit: bool = True) -> Basis:
+def basis(
+    value: Fit | Stack, planner: Planner, *, draws: int = DRAWS, group: str | None = None, refit: bool = True
+) -> Basis:
     """What a planner stands on: the fit's surface with its draws, checked for the question.
+
+    A stack is planned on as its pool, each draw one of its members; it is not fitted again under other conventions,
+    since its members were chosen under these.
 
     Raises:
         RefusedError: the law may not answer the question.
         LawError: a grouped law without a group, or an unknown level.
         QueryError: a group for a law without groups.
     """
+    stack, fit = (None, value) if isinstance(value, Fit) else (value, value.pooled)
     law = fit.law
     base = law if law.groups is None else law.groups.base
     if planner.asks not in base.valid_for or planner.id in base.refuses:
@@ -146,8 +155,8 @@ def basis(fit: Fit, planner: Planner, *, draws: int = DRAWS, group: str | None =
         )
     chosen = surface(fit, draws=draws, group=group)
     labels: Mapping[str, str] = Frozen() if law.groups is None else Frozen({law.groups.by: str(group)})
-    again = _Refit(fit, draws, group) if refit and fit.runs is not None else None
-    return Basis(chosen, fit, fit.sigma if fit.sigma > 0 else math.nan, labels, again)
+    again = _Refit(fit, draws, group) if refit and stack is None and fit.runs is not None else None
+    return Basis(chosen, fit, fit.sigma if fit.sigma > 0 else math.nan, labels, again, stack)
 
 
 class _Refit:
