@@ -59,7 +59,14 @@ def specification(value: Any, kind: str | None = None, **options: Any) -> dict[s
         from forescale.reporting.charts.calibration import calibration
 
         return calibration(value, **options)
-    raise InputError(message(f"a {type(value).__name__} has no chart", "a Fit, a Plan, a Backtest or a Calibration"))
+    from forescale.judge.compare import Comparison
+
+    if isinstance(value, Comparison):
+        from forescale.reporting.charts.compare import compare
+
+        return compare(value, kind, **options)
+    expected = "a Fit, a Plan, a Backtest, a Calibration or a Comparison"
+    raise InputError(message(f"a {type(value).__name__} has no chart", expected))
 
 
 def _of_fit(fit: Fit, kind: str | None) -> Callable[..., dict[str, Any]]:
