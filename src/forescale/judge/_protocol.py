@@ -104,7 +104,8 @@ class Protocol:
         best_of: columns; of rows that agree in them only the one of least loss stays (a sweep's best setting).
         splits: how rows are divided; one task for each.
         families: for curves of model families.
-        published: figures of others on these tasks: `method`, `error` and where known `median`, `cpu`, `source`.
+        published: figures of others on these tasks: `method`, `error`, where known `median` and `cpu`; `domain` if
+            it is about one domain alone.
         source: the file.
     """
 
@@ -169,7 +170,7 @@ class Protocol:
         """The rows that have the output, under the name `loss`; the best of each cell where that is asked for."""
         values = runs[output]
         good = np.isfinite(values) & (values > 0)
-        rows = require(runs.where(good), *self.inputs)
+        rows = require(runs.where(good), *self.inputs, self.variable)
         rows = rows.with_column("loss", values[good])
         if not self.best_of:
             return rows

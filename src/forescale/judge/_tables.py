@@ -34,12 +34,15 @@ def sections(tables: Mapping[str, Any]) -> list[Section]:
     out: list[Section] = []
     for case in dict.fromkeys(row["group"] for row in tables["by_case"]):
         mine = sorted((row for row in tables["by_case"] if row["group"] == case), key=_order)
-        lines = [_cells(row) for row in mine] + [_published(entry) for entry in tables["published"].get(case, ())]
+        lines = [_cells(row) for row in mine] + [_published(entry) for entry in _others(tables, case, "")]
         out.append((f"{case}: {UNITS[mine[0]['metric']]}", HEAD, lines))
     domains = list(dict.fromkeys(row["group"] for row in tables["by_domain"]))
     for domain in domains if len(domains) > 1 else ():
         mine = sorted((row for row in tables["by_domain"] if row["group"] == domain), key=_order)
-        out.append((f"domain {domain}: {UNITS[mine[0]['metric']]}", HEAD, [_cells(row) for row in mine]))
+        cases = [case for case in tables["published"] if _others(tables, case, domain)]
+        lines = [_cells(row) for row in mine]
+        lines += [_published(entry) for case in cases for entry in _others(tables, case, domain)]
+        out.append((f"domain {domain}: {UNITS[mine[0]['metric']]}", HEAD, lines))
     if tables["by_distance"]:
         heads: Cells = (
             "method",
@@ -142,9 +145,14 @@ def _cells(row: Mapping[str, Any]) -> Cells:
     )
 
 
+def _others(tables: Mapping[str, Any], case: str, domain: str) -> list[Mapping[str, Any]]:
+    """Figures that others reported for a case as a whole, or for one domain of it."""
+    return [entry for entry in tables["published"].get(case, ()) if entry.get("domain", "") == domain]
+
+
 def _published(entry: Mapping[str, Any]) -> Cells:
     cpu = "" if "cpu" not in entry else f"{entry['cpu']:g}"
-    name = f"{entry['method']} (published)"
+    name = f"{entry['method']} (reported)"
     return (name, "", _number(entry.get("error")), _number(entry.get("median")), "", "", "", "", "", cpu)
 
 

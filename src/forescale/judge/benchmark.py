@@ -182,13 +182,8 @@ def run(
     """
     if not 0 < level < 1:
         raise InputError(message(f"a level of {level}", "a number between 0 and 1, such as 0.9"))
-    named = [c for c in cases if isinstance(c, str)]
-    chosen = [
-        *(protocols(named, folder) if named or not cases else ()),
-        *(c for c in cases if isinstance(c, Protocol)),
-    ]
-    ids = [m for m in using if isinstance(m, str)]
-    who = [*(methods(ids) if ids or not using else ()), *(m for m in using if isinstance(m, Method))]
+    chosen = [protocols([c], folder)[0] if isinstance(c, str) else c for c in cases] or protocols((), folder)
+    who = [methods([m])[0] if isinstance(m, str) else m for m in using] or methods()
     tasks, left_out = available(chosen, load)
     results: list[Result] = []
     for method in who:
