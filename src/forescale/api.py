@@ -45,10 +45,11 @@ if TYPE_CHECKING:
     from forescale.reporting.report import Report
 
 __all__ = [
-    "Fit", "Law", "Plan", "Published", "Report", "Runs", "amplitude", "backtest", "benchmark", "catalogue",
-    "checks", "compare", "dataset", "datasets", "derive", "describe", "exponent", "fit", "floor", "isoflop",
-    "law", "lint", "load", "location", "next_runs", "noise_floor", "open", "pareto", "partial", "plan",
-    "planners", "real", "record", "report", "score", "seeds_needed", "share", "widen", "write_runs",
+    "Fit", "Law", "Plan", "Published", "Report", "Runs", "Stack", "amplitude", "backtest", "benchmark",
+    "catalogue", "checks", "compare", "dataset", "datasets", "derive", "describe", "exponent", "fit", "floor",
+    "isoflop", "law", "lint", "load", "location", "next_runs", "noise_floor", "open", "pareto", "partial",
+    "plan", "planners", "real", "record", "report", "score", "seeds_needed", "select", "share", "widen",
+    "write_runs",
 ]  # fmt: skip
 
 
@@ -61,6 +62,10 @@ def __getattr__(name: str) -> Any:
         from forescale.reporting.report import Report
 
         return Report
+    if name == "Stack":
+        from forescale.fitting._stack import Stack
+
+        return Stack
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -114,10 +119,15 @@ def checks(runs: Runs) -> tuple[Any, ...]:
     return tuple(check(runs))
 
 
-def lint(runs: Runs, fit: Fit | None = None) -> tuple[Finding, ...]:
-    """What needs a fit to be seen: outliers, diverged runs, un-bracketed IsoFLOP profiles."""
+def lint(runs: Runs, fit: Fit | Stack | None = None) -> tuple[Finding, ...]:
+    """What needs a fit to be seen: outliers, diverged runs, un-bracketed IsoFLOP profiles.
+
+    With a stack, outliers are looked for with its best member that was fitted to all rows, if there is one.
+    """
     from forescale.judge.lint import lint as linted
 
+    if fit is not None and not isinstance(fit, Fit):
+        fit = next((m.fit for m in fit.members if m.fit.data_hash == fit.data_hash), None)
     return tuple(linted(runs, fit))
 
 
@@ -253,10 +263,29 @@ def fit(
     result = estimate(
         table, chosen, loss=loss, group_by=group_by, separate=tuple(separate), level=level, rng=rng, **options
     )
-    return replace(result, verdict=verdict(result))
+    judged = replace(result, verdict=verdict(result))
+    return judged if law is not None else default_noted(judged)
 
 
-def select(runs: Any, *, laws: Sequence[Law | str] | None = None, level: float = 0.90, rng: int = 0) -> Stack:
+def default_noted(fit: Fit) -> Fit:
+    """The fit with a note that no law was named, and that several were not compared."""
+    from forescale.runs.table import Note
+
+    text = (
+        f"No law was named: {fit.law.id} was fitted, since the options are about one law. Without them several laws "
+        "are compared by how well they extrapolate, and pooled."
+    )
+    return fit.with_notes(Note("info", "default-law", text))
+
+
+def select(
+    runs: Any,
+    *,
+    laws: Sequence[Law | str] | None = None,
+    level: float = 0.90,
+    rng: int = 0,
+    secondary: bool = False,
+) -> Stack:
     """Score candidates by rolling extrapolation and pool the better three quarters: what `fit` without a law does.
 
     Args:
@@ -264,12 +293,20 @@ def select(runs: Any, *, laws: Sequence[Law | str] | None = None, level: float =
         laws: only these laws, each with the losses and subsets of rows that the list of candidates gives to its own.
         level: nominal level of the bands.
         rng: seed of the draws.
+        secondary: also leave one group of rows out at a time (`judge._secondary`): the column `leave_out` of
+            `scores`. It stands beside the rolling error and chooses nothing.
+
+    Raises:
+        InputError: no column that a law could use.
+        LawError: nothing in the table varies, an unknown law, or one that reads other columns.
+        DataError, ColumnError: rows that no law can use.
+        RefusedError: no candidate can be fitted.
     """
     from forescale.judge._stack_verdict import stack_verdict
     from forescale.judge.select import select as chosen
 
     default_law(table := runs if isinstance(runs, Runs) else load(runs))
-    stack = chosen(table, laws=laws, level=level, rng=rng)
+    stack = chosen(table, laws=laws, level=level, rng=rng, secondary=secondary)
     return stack.with_verdict(stack_verdict(stack))
 
 
@@ -407,9 +444,17 @@ def benchmark_contents(folder: Any = None) -> dict[str, list[dict[str, str]]]:
 
 
 def widen(fit: Fit, tested: Backtest) -> Fit:
-    """The fit with what a backtest taught: bands carry its errors by distance, the verdict its coverage."""
+    """The fit with what a backtest taught: bands carry its errors by distance, the verdict its coverage.
+
+    Raises:
+        QueryError: a Stack: its bands come from its own rolling errors already.
+    """
     from forescale.judge.verdict import widened
 
+    if not isinstance(fit, Fit):
+        raise QueryError(
+            message(f"a {type(fit).__name__} was to be widened", "a Fit", "use the stack: its bands carry its errors")
+        )
     return widened(fit, tested.spread)
 
 
@@ -488,7 +533,7 @@ def pareto(runs: Any, **options: Any) -> Runs:
     return best(runs if isinstance(runs, Runs) else load(runs), **options)
 
 
-def record(fit: Fit, prediction: Any, ledger: Any, *, runs: Sequence[str] | None = None) -> None:
+def record(fit: Fit | Stack, prediction: Any, ledger: Any, *, runs: Sequence[str] | None = None) -> None:
     """Append predictions to a ledger before the runs are made (append-only, flushed to disk)."""
     from forescale.judge.score import record as written
 
@@ -502,7 +547,7 @@ def score(ledger: Any, runs: Any) -> ScoreReport:
     return scored(ledger, runs if isinstance(runs, Runs) else load(runs))
 
 
-def exit_code(fit: Fit, strict: bool) -> int:
+def exit_code(fit: Fit | Stack, strict: bool) -> int:
     """1 for a red verdict when asked to be strict, else 0."""
     return 1 if strict and fit.verdict is not None and fit.verdict.level == "red" else 0
 
@@ -544,17 +589,14 @@ def plan(question: str, fit: Fit | Stack | str, **query: Any) -> Plan:
     from forescale.planning._run import plan as answer
 
     believed = fit_of(fit) if isinstance(fit, str) else fit
-    if isinstance(believed, Fit):
-        return answer(question, believed, **query)
-    # The pool is not fitted again under other conventions: its members were chosen under these.
-    return answer(question, believed.pooled, **{"refit": False, **query})
+    return answer(question, believed, **query)
 
 
 def next_runs(fit: Fit | Stack | str, *, candidates: Any = None, group: str | None = None, **query: Any) -> Design:
     """Which runs to make next, as a conversation: `design.runs`, then `design.tell(new_runs)`, which asks again.
 
     Args:
-        fit: a Fit, or what `fit_of` accepts: "law:source" when nothing has been run.
+        fit: a Fit, a Stack, or what `fit_of` accepts: "law:source" when nothing has been run.
         candidates: the only runs that can be made: columns N and D, and C where a run does not cost 6ND.
         group: which level of a grouped law to plan for.
         **query: fields of the planner "next-runs": `at`, `budget`, `runs`, `rounds`, ...
@@ -581,9 +623,10 @@ def report(fit: Fit | Stack | Benchmark | str, *plans: Any, backtest: Any = Fals
     """One self-contained page: verdict, tables, charts, checklist, citations, and the commands that made it.
 
     Args:
-        fit: what the page is about: a Fit, or what `fit_of` accepts; or a Benchmark, whose page has its tables.
+        fit: what the page is about: a Fit, a Stack, or what `fit_of` accepts; or a Benchmark, whose page has its
+            tables.
         *plans: plans made from it.
-        backtest: a Backtest, or True to run one on the rows of the fit.
+        backtest: a Backtest, or True to run one on the rows of the fit. A Stack shows its own rolling test.
         commands: shown at the end, so that a reader can make the page again.
     """
     from forescale.judge.benchmark import Benchmark
@@ -594,24 +637,39 @@ def report(fit: Fit | Stack | Benchmark | str, *plans: Any, backtest: Any = Fals
         from forescale.reporting.benchmark import page as benchmark_page
 
         return benchmark_page(fit.to_dict("tables"), {p.case: p.title for p in protocols()}, commands)
-    believed = as_fit(fit_of(fit) if isinstance(fit, str) else fit)
-    remarks: tuple[str, ...] = ()
+    believed = fit_of(fit) if isinstance(fit, str) else fit
     tested = None if isinstance(backtest, bool) else backtest
+    if not isinstance(believed, Fit):
+        if tested is not None:
+            raise QueryError(message("a backtest of one law for the page of a stack", "its own rolling test: no backtest"))
+        return _stack_page(believed, plans, commands)
+    remarks: tuple[str, ...] = ()
     if backtest is True:
         tested, remarks = _tested(believed)
     return page(believed, plans=plans, backtest=tested, commands=tuple(commands), remarks=remarks)
 
 
 def report_with_plans(
-    fit: Fit, budgets: Sequence[str] = (), *, backtest: bool = True, commands: Sequence[str] = ()
+    fit: Fit | Stack, budgets: Sequence[str] = (), *, backtest: bool = True, commands: Sequence[str] = ()
 ) -> Report:
-    """A report whose plans know what the backtest taught: backtest, widen, plan each budget, write the page."""
+    """A report whose plans know what the backtest taught: backtest, widen, plan each budget, write the page.
+
+    A stack has its rolling test already.
+    """
     from forescale.reporting.report import report as page
 
+    if not isinstance(fit, Fit):
+        return _stack_page(fit, [plan("compute-optimal", fit, budget=budget) for budget in budgets], commands)
     tested, remarks = _tested(fit) if backtest else (None, ())
     believed = fit if tested is None else widen(fit, tested)
     plans = [plan("compute-optimal", believed, budget=budget) for budget in budgets]
     return page(believed, plans=plans, backtest=tested, commands=tuple(commands), remarks=remarks)
+
+
+def _stack_page(stack: Stack, plans: Sequence[Any], commands: Sequence[str]) -> Report:
+    from forescale.reporting.stack import page
+
+    return page(stack, plans=plans, commands=tuple(commands))
 
 
 def _tested(fit: Fit) -> tuple[Backtest | None, tuple[str, ...]]:
@@ -649,7 +707,7 @@ def card(name: str) -> Any:
 
 
 def predict_at(
-    fit: Fit,
+    fit: Fit | Stack,
     *,
     N: Sequence[str] | None = None,
     D: Sequence[str] | None = None,
@@ -695,7 +753,7 @@ def _point_inputs(
     return {**typed, **{name: parse_number(values[0], signed=True) for name, values in other.items()}}
 
 
-def _group_input(fit: Fit, group: str | None) -> dict[str, str]:
+def _group_input(fit: Fit | Stack, group: str | None) -> dict[str, str]:
     if group is None:
         return {}
     if fit.law.groups is None:

@@ -26,6 +26,7 @@ from forescale.judge import _rolling
 from forescale.judge._candidates import Candidate, candidates, described, varying
 from forescale.judge._protocol import size_of
 from forescale.judge._rolling import Cut
+from forescale.judge._secondary import leave_group_out
 from forescale.judge._thresholds import threshold
 from forescale.laws import Law
 from forescale.runs.derive import require
@@ -45,6 +46,7 @@ def select(
     laws: Sequence[Law | str] | None = None,
     level: float = 0.90,
     rng: int = 0,
+    secondary: bool = False,
 ) -> Stack:
     """Score candidates by rolling extrapolation and pool the better three quarters.
 
@@ -53,6 +55,7 @@ def select(
         laws: only these; default the list of `judge/candidates.toml`.
         level: nominal level of the bands.
         rng: seed of the draws.
+        secondary: fill `leave_out` of the scores as well; it takes about as long as the choice itself.
 
     Raises:
         LawError: nothing in the table varies, or a law that reads other columns.
@@ -65,7 +68,14 @@ def select(
     if len(inputs) > 1:
         runs = runs.with_column("C", 6.0 * runs["N"] * runs["D"]) if _recount(runs) else runs
     variable = "C" if len(inputs) > 1 else inputs[0]
-    return _select(runs, wanted, inputs, variable, level, rng)
+    stack = _select(runs, wanted, inputs, variable, level, rng)
+    if not secondary:
+        return stack
+    thin = thinned(runs, size_of(runs, variable))
+    left = leave_group_out(wanted, thin, size_of(thin, variable), inputs)
+    by_name = {candidate.name: error for candidate, error in zip(wanted, left.tolist())}
+    column = np.array([by_name[name] for name in stack.scores["candidate"].tolist()])
+    return replace(stack, scores=Frozen({**stack.scores, "leave_out": column}))
 
 
 def _recount(runs: Runs) -> bool:
@@ -280,6 +290,7 @@ def _table(
         "parameters": np.array([float(len(c.law.params)) for c in wanted]),
         "aicc": aicc,
         "evidence": evidence,
+        "leave_out": np.full(len(wanted), np.nan),
     }
     return {name: values[order] for name, values in columns.items()}
 
