@@ -36,7 +36,7 @@ QUICK = (30,)
 
 QUICK_POLISH = 25
 POLISH = 60
-"""Iterations of the polish. A start from `_refined` needs about five; more only walk along a ridge to infinity."""
+"""Iterations of the polish. A start from `refined` needs about five; more only walk along a ridge to infinity."""
 
 NEAR = 0.2
 """Starts whose objective is worse than the best by this share after a round are another basin."""
@@ -46,7 +46,7 @@ def optimum(problem: Problem, u0: Array, tried: int) -> tuple[Array, Convergence
     """Solve all starts u0 (K, P), certify the best; also the end points (K, P) that reach the same objective."""
     data, w = problem.response, problem.weights
     own = tried == u0.shape[0]  # the law's own starts are few, and all of them are solved
-    theta, objective = _refined(problem, u0, QUICK if own else ROUNDS)
+    theta, objective = refined(problem, u0, QUICK if own else ROUNDS)
     if not np.isfinite(objective).any():
         raise RefusedError(
             message(
@@ -92,7 +92,7 @@ def optimum(problem: Problem, u0: Array, tried: int) -> tuple[Array, Convergence
     return u, convergence, best, theta[same]
 
 
-def _refined(problem: Problem, u0: Array, rounds: tuple[int, ...]) -> tuple[Array, Array]:
+def refined(problem: Problem, u0: Array, rounds: tuple[int, ...]) -> tuple[Array, Array]:
     """All starts brought to the ends of their basins: (K, P) and objectives (K,).
 
     In rounds, each with fresh damping: on curved valleys a restart gets further than more iterations. After the first

@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The optimum alone, without covariance, draws or verdict: for procedures that fit the same law hundreds of times."""
+"""Parameters alone, without certificate, covariance or verdict: for procedures that fit a law hundreds of times.
+
+The search is that of `estimate.fit`, shorter: four starts instead of sixteen, one round, no polish. On the public
+tables rolling errors come out the same to a few per cent, in half the time; what a user sees is fitted to the end.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
+from forescale.core.errors import RefusedError, message
 from forescale.core.frozen import Frozen
 from forescale.fitting import _search
-from forescale.fitting._optimum import optimum
+from forescale.fitting._optimum import refined
 from forescale.fitting._problem import bind
 from forescale.laws import Law
 from forescale.numerics import losses
@@ -20,11 +27,14 @@ POLISHED = 4
 SCORED = 128
 """Starts scored by variable projection."""
 
+ROUNDS = (60,)
+"""Iterations."""
+
 
 def point(
     runs: Runs, law: Law, *, loss: str | Objective | None = None, polish: int = POLISHED, starts: int = SCORED
 ) -> Mapping[str, float]:
-    """Parameters at the optimum of a law on rows.
+    """Parameters near the optimum of a law on rows.
 
     Args:
         loss: as in `estimate.fit`.
@@ -36,6 +46,9 @@ def point(
     """
     objective = losses.loss(law.loss if loss is None else loss)
     problem = bind(law, runs, objective)
-    u0, tried = _search.candidates(problem, polish, starts)
-    u, *_ = optimum(problem, u0, tried)
-    return Frozen(problem.space.mapping(problem.space.natural(u)))
+    u0, _ = _search.candidates(problem, polish, starts)
+    ends, objective = refined(problem, u0, ROUNDS)
+    if not np.isfinite(objective).any():
+        raise RefusedError(message(f"the law {law.id!r} is not finite at any of {len(u0)} starts on these rows"))
+    best = int(np.argmin(np.where(np.isfinite(objective), objective, np.inf)))
+    return Frozen(problem.space.mapping(problem.space.natural(ends[best])))
