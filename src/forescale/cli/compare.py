@@ -20,7 +20,7 @@ from forescale.cli._shell import (
     read,
     say,
 )
-from forescale.core.errors import QueryError, message
+from forescale.core.errors import QuantityError, QueryError, message
 from forescale.core.quantity import parse_number
 
 
@@ -63,7 +63,10 @@ def register(app: typer.Typer, summary: str) -> None:
             str | None, typer.Option("--margin", help="Difference that does not matter, e.g. 0.5% of the loss.")
         ] = None,
         noise: Annotated[
-            str | None, typer.Option("--noise", help="Noise between runs of one setting, e.g. 0.05% of the loss.")
+            str | None,
+            typer.Option(
+                "--noise", help="Noise between runs of one setting, e.g. 0.05%, or a table of repeated runs."
+            ),
         ] = None,
         loss: LOSS = None,
         where: WHERE = None,
@@ -99,7 +102,7 @@ def register(app: typer.Typer, summary: str) -> None:
             pair_by=None if pair_by is None else _words(pair_by),
             method=method,
             margin=_share(margin),
-            noise=_share(noise),
+            noise=_noise(noise),
             loss=loss,
             level=level,
             rng=seed,
@@ -122,6 +125,14 @@ def _two(text: str | None) -> tuple[str, str] | None:
     if len(found) != 2:
         raise QueryError(message(f"--names {text!r}", "two names", "--names old,new"))
     return found[0], found[1]
+
+
+def _noise(text: str | None) -> Any:
+    """A share, or the runs of a table."""
+    try:
+        return _share(text)
+    except QuantityError:
+        return read(str(text))
 
 
 def _share(text: str | None) -> float | None:

@@ -65,8 +65,8 @@ def of_table(
     loss: str | Objective | None,
     level: float,
     rng: int,
-) -> tuple[tuple[Arm, ...], list[str], bool]:
-    """One arm per level of the label column `by`, in order of appearance; remarks; whether sharing was forced.
+) -> tuple[tuple[Arm, ...], list[str]]:
+    """One arm per level of the label column `by`, in order of appearance, and remarks.
 
     Args:
         share: parameters with one value for all arms; () fits each arm alone; None shares only where an arm has too
@@ -89,7 +89,6 @@ def of_table(
     counts = np.bincount(codes, minlength=len(names))
     p = len(law.params)
     remarks: list[str] = []
-    forced = False
     if share is None:
         least = int(counts.min())
         share = ()
@@ -104,7 +103,6 @@ def of_table(
                         "more runs, or share= some parameters between the arms",
                     )
                 )
-            forced = True
             remarks.append(
                 f"{scarce} has {least} rows for {p} parameters: the arms share {', '.join(share)}, and differ in "
                 f"{', '.join(n for n in law.names if n not in share)} alone."
@@ -117,11 +115,11 @@ def of_table(
         raise LawError(message(f"all parameters of {law.id!r} are shared", "one that differs between the arms"))
     if share:
         whole = estimate(runs, law.grouped(by, names, separate), loss=loss, level=level, rng=rng)
-        return tuple(of_fit(whole, name, name) for name in names), remarks, forced
+        return tuple(of_fit(whole, name, name) for name in names), remarks
     arms = []
     for code, name in enumerate(names):
         arms.append(of_fit(estimate(runs.where(codes == code), law, loss=loss, level=level, rng=rng), name))
-    return tuple(arms), remarks, forced
+    return tuple(arms), remarks
 
 
 def joined(one: Runs, two: Runs, names: tuple[str, str], by: str) -> Runs:

@@ -40,12 +40,13 @@ class Savings:
 
 
 def savings(found: Curves, a: int, b: int, x: Sequence[float] | Array, level: float) -> Savings | None:
-    """The multiplier at each x (points of the grid); None for laws that do not fall in the variable."""
+    """The multiplier at the points of the grid nearest to each x; None for laws that do not fall in the variable."""
     if not found.falling:
         return None
     points = np.asarray(x, dtype=np.float64)
     index = np.array([int(np.argmin(np.abs(np.log(found.x / p)))) for p in points])
     t = np.log(found.x)
+    points = found.x[index]
     estimate = _inverse(t, found.log_loss[a], found.log_loss[b][index]) - t[index]
     m = points.size
     lower, upper, never = (np.full(m, math.nan) for _ in range(3))

@@ -11,7 +11,7 @@ from forescale.judge._compare_difference import BEYOND, Crossing
 from forescale.judge._compare_savings import Savings
 
 if TYPE_CHECKING:
-    from forescale.judge.compare import Comparison
+    from forescale.judge._comparison import Comparison
 
 _KINDS = {"C": "flop", "N": "parameters", "D": "tokens"}
 

@@ -9,37 +9,31 @@ save, how sure is that, and which run would settle it (Xiao 2024; Nezhurina et a
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.errors import InputError, QueryError, message, nearest
-from forescale.core.files import to_json, write_atomic
-from forescale.core.registry import renderer
 from forescale.fitting._covariance import FEW
 from forescale.fitting._fit import Fit
 from forescale.fitting._tails import robust_scale
 from forescale.judge import _compare_arms as arms_of
-from forescale.judge import _compare_text as text
 from forescale.judge._compare_arms import Arm
 from forescale.judge._compare_curves import Curves, curves
 from forescale.judge._compare_difference import (
-    Crossing,
     Difference,
     chance_of_crossing,
     crossings,
     of_curves,
     of_pairs,
 )
-from forescale.judge._compare_next import NextRun, next_run
+from forescale.judge._compare_next import next_run
 from forescale.judge._compare_pairs import Pairs, pairs, repeats, safe_correlation
-from forescale.judge._compare_savings import Savings, savings
-from forescale.judge._compare_verdict import Outcome, outcome
+from forescale.judge._compare_savings import savings
+from forescale.judge._compare_verdict import outcome
+from forescale.judge._comparison import Comparison, Comparisons, Point
 from forescale.judge._thresholds import threshold
 from forescale.judge.seeds import seeds_needed
 from forescale.laws import Law
@@ -49,228 +43,10 @@ from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
 
+__all__ = ["Comparison", "Comparisons", "Point", "compare"]
+
 DRAWS = 2000
 METHODS = ("auto", "curves", "pairs")
-
-
-@dataclass(frozen=True)
-class Point:
-    """The arms at one x: difference in log loss (negative: B better) with its interval, P(B better)."""
-
-    x: float
-    difference: float
-    lower: float
-    upper: float
-    b_better: float
-    beyond: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Two arms compared.
-
-    Attributes:
-        names: of A and B. laws: their laws. fits: their fits (one, twice, where they share parameters).
-        variable: what they are compared along: the law's input, or C on the compute-optimal frontier.
-        range: least and largest x that the verdict speaks of.
-        method: "curves" (fits of a law) or "pairs" (differences of runs at shared design points).
-        outcome: the verdict and what it rests on.
-        crossings: where the estimates change places, up to ten times the range; empty: no crossover in range.
-        chance_of_crossing: share of the draws that change places inside the range.
-        points: what was asked (`at`), or the ends and the middle of the range.
-        savings_at: compute multiplier at the same points; savings: over the range. None where the law does not fall.
-        curve: columns `x`, `a`, `b` (losses), `difference`, `lower`, `upper` (pointwise), over the range and beyond.
-        pairs: differences at shared design points, None where there are none.
-        target: x at which seeds and the next run are asked: the largest of `at`, or the top of the range.
-        noise: standard deviation of log loss between runs of one setting; noise_from: what it was taken from.
-        seeds: per arm, to see the difference at the target; None: too small to be seen.
-        next: the next run.
-        level: of all intervals. notes: what the reader must know.
-    """
-
-    names: tuple[str, str]
-    laws: tuple[str, str]
-    fits: tuple[Fit, Fit]
-    variable: str
-    range: tuple[float, float]
-    method: str
-    outcome: Outcome
-    crossings: tuple[Crossing, ...]
-    chance_of_crossing: float
-    points: tuple[Point, ...]
-    savings_at: Savings | None
-    savings: Savings | None
-    curve: Mapping[str, Array]
-    pairs: Pairs | None
-    target: float
-    noise: float
-    noise_from: str
-    seeds: int | None
-    next: NextRun | None
-    level: float
-    notes: tuple[str, ...]
-
-    @property
-    def verdict(self) -> str:
-        """One of `judge._compare_verdict.WORDS`."""
-        return self.outcome.word
-
-    @property
-    def crossover(self) -> Crossing | None:
-        """The last crossing inside the range of the runs; None is "no crossover in range"."""
-        inside = [c for c in self.crossings if not c.beyond]
-        return inside[-1] if inside else None
-
-    def b_better(self, x: float) -> float:
-        """P(B better) at one of the points asked.
-
-        Raises:
-            QueryError: no such point; ask for it with `at`.
-        """
-        for point in self.points:
-            if math.isclose(point.x, x, rel_tol=1e-9):
-                return point.b_better
-        raise QueryError(message(f"{x:g} was not asked", "one of " + ", ".join(f"{p.x:g}" for p in self.points)))
-
-    def summary(self) -> str:
-        """Plain text."""
-        return text.summary(self)
-
-    @property
-    def headline(self) -> str:
-        """The verdict in one sentence, with the names of the arms."""
-        return text.headline(self)
-
-    def plot(self, kind: str | None = None, **options: Any) -> Any:
-        """A chart: "difference" (with its band and crossings) or "savings"."""
-        return renderer("comparison")(self, kind, **options)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        o = self.outcome
-        return {
-            "schema": "forescale/comparison",
-            "version": 1,
-            "a": self.names[0],
-            "b": self.names[1],
-            "laws": list(self.laws),
-            "variable": self.variable,
-            "range": list(self.range),
-            "method": self.method,
-            "level": self.level,
-            "verdict": o.word,
-            "headline": self.headline,
-            "where": o.where,
-            "surely_better": {"a": o.sure_a, "b": o.sure_b},
-            "largest_possible_difference": o.largest,
-            "margin": o.margin,
-            "crossings": [c.to_dict() for c in self.crossings],
-            "chance_of_crossing": self.chance_of_crossing,
-            "points": [
-                {
-                    "x": p.x,
-                    "difference": p.difference,
-                    "lower": p.lower,
-                    "upper": p.upper,
-                    "b_better": p.b_better,
-                    "beyond": p.beyond,
-                }
-                for p in self.points
-            ],
-            "savings": None if self.savings_at is None else self.savings_at.to_dict(),
-            "savings_curve": None if self.savings is None else self.savings.to_dict(),
-            "pairs": None if self.pairs is None else self.pairs.to_dict(),
-            "noise": self.noise,
-            "noise_from": self.noise_from,
-            "target": self.target,
-            "seeds": self.seeds,
-            "next": None if self.next is None else self.next.to_dict(),
-            "notes": list(self.notes),
-        }
-
-    def to_json(self) -> str:
-        """Strict JSON with `schema` and `version`; open ends and unknowns are null."""
-        return to_json(self.to_dict())
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the result as JSON; whole or not at all."""
-        return write_atomic(path, self.to_json())
-
-    def __str__(self) -> str:
-        return self.summary()
-
-
-@dataclass(frozen=True, eq=False)
-class Comparisons:
-    """Several arms against one.
-
-    Attributes:
-        reference: the arm that is A in every pair.
-        each: one comparison per other arm; a sure difference is asked at 1 - .05 / (arms - 1), so that the chance of
-            any false winner stays at 5 %.
-        target: x of the ranking.
-        best: arm -> chance of being the best of all at the target; NaN without draws.
-    """
-
-    reference: str
-    each: tuple[Comparison, ...]
-    target: float
-    best: Mapping[str, float]
-
-    def __getitem__(self, name: str) -> Comparison:
-        """The comparison of one arm with the reference.
-
-        Raises:
-            QueryError: no such arm.
-        """
-        for comparison in self.each:
-            if comparison.names[1] == name:
-                return comparison
-        raise QueryError(message(f"there is no arm {name!r}", "", nearest(name, [c.names[1] for c in self.each])))
-
-    def summary(self) -> str:
-        """Plain text: one line per arm, and the ranking."""
-        first = self.each[0]
-        width = max(len(name) for name in self.best)
-        lines = [
-            f"{len(self.each) + 1} arms against {self.reference}, over "
-            f"{text.place(first.variable, first.range[0])} to {text.place(first.variable, first.range[1])}",
-            "",
-        ]
-        for c in self.each:
-            lines.append(f"  {c.headline}")
-            if c.pairs is not None and math.isfinite(c.pairs.lower):
-                lines.append(
-                    f"    {len(c.pairs)} pairs: {100 * c.pairs.mean:+.3f} % ({100 * c.pairs.lower:+.3f} to "
-                    f"{100 * c.pairs.upper:+.3f})"
-                )
-        lines += ["", f"  at {text.place(first.variable, self.target)}: chance of being the best"]
-        for name, chance in sorted(self.best.items(), key=lambda item: -item[1]):
-            lines.append(f"    {name:<{width}}  {chance:.3f}")
-        notes = dict.fromkeys(note for c in self.each for note in c.notes)
-        return "\n".join([*lines, *(f"  note: {note}" for note in notes)])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "schema": "forescale/comparisons",
-            "version": 1,
-            "reference": self.reference,
-            "target": self.target,
-            "best": dict(self.best),
-            "each": [c.to_dict() for c in self.each],
-        }
-
-    def to_json(self) -> str:
-        """Strict JSON with `schema` and `version`."""
-        return to_json(self.to_dict())
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the result as JSON; whole or not at all."""
-        return write_atomic(path, self.to_json())
-
-    def __str__(self) -> str:
-        return self.summary()
 
 
 def compare(
@@ -289,7 +65,7 @@ def compare(
     pair_by: Sequence[str] | None = None,
     method: str = "auto",
     margin: float | None = None,
-    noise: float | None = None,
+    noise: float | Runs | None = None,
     loss: str | Objective | None = None,
     level: float = 0.90,
     rng: int = 0,
@@ -310,8 +86,10 @@ def compare(
         given: values of further inputs of the law.
         pair_by: columns that make two runs a pair; default N and D, else the law's inputs.
         method: "curves"; "pairs": differences of runs at shared design points, without a law; "auto": curves, but
-            pairs where the arms pair and have too few rows for a curve each.
-        margin: difference of log loss that does not matter. noise: standard deviation of log loss between runs.
+            pairs where the arms pair throughout and have at most two rows per parameter.
+        margin: difference of log loss that does not matter.
+        noise: standard deviation of log loss between runs of one setting, or a table in which settings are repeated;
+            default: repeats among the arms' own runs, else the residuals of the fits.
         loss, level, rng: as in `fit`.
 
     Returns:
@@ -325,17 +103,19 @@ def compare(
         raise QueryError(message(f"the method {method!r}", "", nearest(method, METHODS)))
     if not 0.0 < level < 1.0:
         raise InputError(message(f"a level of {level}", "a number between 0 and 1, e.g. 0.9"))
+    if isinstance(noise, Runs):
+        noise = _repeated(noise, "loss" if law is None else law.output)
     for word, value in (("margin", margin), ("noise", noise)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise InputError(message(f"a {word} of {value}", "a positive share of the loss, such as 0.005"))
     wanted = [float(x) for x in at]
     if any(not (math.isfinite(x) and x > 0) for x in wanted):
         raise InputError(message(f"points at {wanted}", "positive finite numbers"))
-    found, remarks, scarce = _arms(
+    found, remarks = _arms(
         a, b, by=by, law=law, share=share, names=names, pareto=pareto, loss=loss, level=level, rng=rng
     )
     found = _ordered(found, reference)
-    rule = _Rule(method, margin, noise, level, rng, tuple(wanted), between, dict(given or {}), pair_by, scarce)
+    rule = _Rule(method, margin, noise, level, rng, tuple(wanted), between, dict(given or {}), pair_by)
     if len(found) == 2:
         return _pair(found, rule, remarks, threshold("compare_sure"))[0]
     sure = 1.0 - (1.0 - threshold("compare_sure")) / (len(found) - 1)
@@ -363,7 +143,6 @@ class _Rule:
     between: tuple[float, float] | None
     given: Mapping[str, float]
     pair_by: Sequence[str] | None
-    scarce: bool  # an arm has too few rows for a curve of its own
 
 
 def _arms(
@@ -378,10 +157,10 @@ def _arms(
     loss: str | Objective | None,
     level: float,
     rng: int,
-) -> tuple[tuple[Arm, ...], list[str], bool]:
+) -> tuple[tuple[Arm, ...], list[str]]:
     if isinstance(a, Fit):
         if b is None and a.law.groups is not None:
-            return tuple(arms_of.of_fit(a, name, name) for name in a.law.groups.levels), [], False
+            return tuple(arms_of.of_fit(a, name, name) for name in a.law.groups.levels), []
         if not isinstance(b, Fit):
             raise QueryError(
                 message("one fit alone" if b is None else "a fit and a table", "two fits, or two tables")
@@ -391,7 +170,7 @@ def _arms(
                 message("a grouped fit beside another", "the grouped fit alone: its groups are the arms")
             )
         called = names or _names(a, b)
-        return (arms_of.of_fit(a, called[0]), arms_of.of_fit(b, called[1])), _unlike(a, b), False
+        return (arms_of.of_fit(a, called[0]), arms_of.of_fit(b, called[1])), _unlike(a, b)
     if law is None:
         raise QueryError(message("runs without a law", "law=..."))
     if isinstance(b, Runs):
@@ -470,7 +249,7 @@ def _pair(
     difference = of_curves(both, 0, 1)
     method, scatter = "curves", None
     noise, noise_from, known = _noise(found, rule.noise)
-    if rule.method == "pairs" or (rule.method == "auto" and (rule.scarce or not len(difference.draws))):
+    if rule.method == "pairs" or (rule.method == "auto" and (_few(found, paired) or not len(difference.draws))):
         if paired is not None and len(paired) >= 2:
             method = "pairs"
             difference = of_pairs(paired, both.x, DRAWS, rule.seed, sure, noise if known else None, number)
@@ -523,6 +302,16 @@ def _pair(
     return made, difference
 
 
+def _few(found: Sequence[Arm], paired: Pairs | None) -> bool:
+    """Whether the arms pair throughout and have at most two rows per parameter: curves of their own would say less."""
+    tables = [arm.runs for arm in found]
+    if paired is None or len(paired) < 2 or any(runs is None for runs in tables):
+        return False
+    rows = [len(runs) for runs in tables if runs is not None]
+    whole = int(paired.n_a.sum()) == rows[0] and int(paired.n_b.sum()) == rows[1]
+    return whole and min(rows) <= 2 * len(found[0].law.params)
+
+
 def _through_pairs(both: Curves, difference: Difference) -> Curves:
     """Arm A's curve, and B's as the pairs see it: A's times the difference."""
     draws = both.draws
@@ -532,6 +321,19 @@ def _through_pairs(both: Curves, difference: Difference) -> Curves:
     else:
         draws = draws[:, :0]
     return replace(both, log_loss=np.stack([both.log_loss[0], both.log_loss[0] + difference.estimate]), draws=draws)
+
+
+def _repeated(runs: Runs, output: str) -> float:
+    sd, freedom = repeats([runs], output)
+    if not sd > 0:
+        raise InputError(
+            message(
+                f"{runs.source} has {freedom} degrees of freedom of repeated settings",
+                "three or more, of runs that differ",
+                "give the noise as a number",
+            )
+        )
+    return sd
 
 
 def _noise(found: Sequence[Arm], given: float | None) -> tuple[float, str, bool]:

@@ -53,7 +53,7 @@ def difference(value: Comparison, *, width: int = look.WIDTH) -> look.Spec:
     limit = _limit(d[inside], lower[inside], upper[inside], pairs)
     where = {
         "x": axes.logarithmic(
-            "x", _title(value), "flop" if value.variable == "C" else "number", axes.widened(float(x[0]), float(x[-1]), 0.015),
+            "x", _title(value), "flop" if value.variable == "C" else "number", _span(x),
             look.x_ticks(width),
         ),
         "y": axes.linear("difference", f"loss of {b} against {a} (%)", (-limit, limit)),
@@ -133,7 +133,7 @@ def savings(value: Comparison, *, width: int = look.WIDTH) -> look.Spec:
             shown.append(min(np.nanmax(upper[within]), max(shown) * BESIDE))
     where = {
         "x": axes.logarithmic(
-            "x", _title(value), "flop" if value.variable == "C" else "number", axes.widened(float(x[0]), float(x[-1]), 0.015),
+            "x", _title(value), "flop" if value.variable == "C" else "number", _span(x),
             look.x_ticks(width),
         ),
         "y": axes.logarithmic(
@@ -170,6 +170,10 @@ def savings(value: Comparison, *, width: int = look.WIDTH) -> look.Spec:
         width=width,
         height=320,
     )
+
+
+def _span(x: NDArray[Any]) -> tuple[float, float]:
+    return axes.widened(float(x[0]), float(x[-1]), 0.015)
 
 
 def _title(value: Comparison) -> str:
