@@ -18,6 +18,7 @@ from forescale.core.errors import InputError, RefusedError, message, nearest
 from forescale.fitting.estimate import fit
 from forescale.judge._protocol import Task
 from forescale.judge.backtest import backtest
+from forescale.judge.select import select
 from forescale.laws import Law, catalogue, find
 from forescale.runs.table import Runs
 
@@ -101,6 +102,24 @@ def _law_forecast(task: Task, rows: Runs, law: Law, level: float, loss: str | No
     return Forecast(said.estimate, said.prediction.lower, said.prediction.upper)
 
 
+def bare(task: Task) -> Runs:
+    """The fitted rows with the columns that laws may read, the loss and which run they belong to; no more."""
+    rows = task.train
+    labels = {"run": rows.labels["run"]} if "run" in rows.labels else {}
+    return Runs(
+        columns={name: rows[name] for name in (*task.inputs, "loss")},
+        labels=labels,
+        conventions=rows.conventions,
+        source=task.name,
+    )
+
+
+def auto(task: Task, level: float) -> Forecast:
+    """The automatic choice of the law: what `fs.fit` without a law does."""
+    said = select(bare(task), level=level).predict(task.held)
+    return Forecast(said.estimate, said.prediction.lower, said.prediction.upper)
+
+
 def last(task: Task, level: float) -> Forecast:
     """The least loss so far, for ever."""
     return Forecast(np.full(len(task.held), float(task.train["loss"].min())))
@@ -170,6 +189,7 @@ def conformal(task: Task, level: float) -> Forecast:
 
 
 RECIPES: tuple[Method, ...] = (
+    Method("auto", "the automatic choice: laws scored by rolling extrapolation and pooled", auto),
     Method("last", "the least loss so far", last),
     Method("curve-fit", "scipy curve_fit on raw losses, one start", curve_fit),
     Method(
