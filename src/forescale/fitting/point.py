@@ -47,8 +47,8 @@ def point(
     objective = losses.loss(law.loss if loss is None else loss)
     problem = bind(law, runs, objective)
     u0, _ = _search.candidates(problem, polish, starts)
-    ends, objective = refined(problem, u0, ROUNDS)
-    if not np.isfinite(objective).any():
+    ends, value = refined(problem, u0, ROUNDS)
+    if not np.isfinite(value).any():
         raise RefusedError(message(f"the law {law.id!r} is not finite at any of {len(u0)} starts on these rows"))
-    best = int(np.argmin(np.where(np.isfinite(objective), objective, np.inf)))
+    best = int(np.argmin(np.where(np.isfinite(value), value, np.inf)))
     return Frozen(problem.space.mapping(problem.space.natural(ends[best])))
