@@ -107,7 +107,8 @@ class Design:
         changed = {"budget": f"{left!r} FLOP", "runs": runs, "rounds": max(self.query.rounds - 1, 1)}
         query = self.query.model_dump(mode="json", exclude_none=True) | changed
         told = checks(self.fit, table, self.group)
-        return ask(fit, query, candidates=self.candidates, group=self.group, spent=self.spent + cost, told=told)
+        pool = _left(self.candidates, fit, query["repeats"])
+        return ask(fit, query, candidates=pool, group=self.group, spent=self.spent + cost, told=told)
 
     def summary(self) -> str:
         """The plan as text."""
@@ -182,6 +183,18 @@ def candidates_of(source: Any) -> Candidates:
         return given(source.get("N", ()), source.get("D", ()), source.get("C"))
     table = require(_table(source), "N", "D")
     return given(table["N"], table["D"], table["C"] if "C" in table.columns else None)
+
+
+def _left(pool: Candidates | None, fit: Fit, repeats: int) -> Candidates | None:
+    """The caller's candidates that were not yet made `repeats` times."""
+    if pool is None or fit.runs is None:
+        return pool
+    made = [(n, d) for n, d in zip(np.round(np.log(fit.runs["N"]), 9), np.round(np.log(fit.runs["D"]), 9))]
+    places = zip(np.round(np.log(pool.N), 9), np.round(np.log(pool.D), 9))
+    keep = np.array([made.count(place) < repeats for place in places])
+    if not keep.any():
+        raise QueryError(message("every candidate was made", "candidates that are left", "fs.fit the runs"))
+    return pool.keep(keep)
 
 
 def _cost(table: Runs) -> float:

@@ -43,6 +43,7 @@ class Task:
     spread: float
     window: tuple[float, float]
     noise: float | None = None
+    bend: float = 0.0
     economical: bool = True
 
 
@@ -112,12 +113,18 @@ def batch(basis: Basis, task: Task, given: Candidates | None = None, *, starts: 
     candidates = _ladder(surface, task) if given is None else _within(given, task)
     sigma, assumed = noise(basis, task.noise)
     raw = not assumed and task.noise is None and basis.fit is not None and basis.fit.scale == "raw"
-    made, (seen_n, seen_d) = _made(basis, surface, sigma, raw)
-    slopes = _knowledge.per_run(surface, candidates.N, candidates.D, sigma, raw)
+    bend = task.bend if task.criterion != "D" else 0.0  # D is about the law's own parameters
+    seen_n, seen_d, weight = _seen(basis)
+    made = None
+    if seen_n.size:
+        made = _rows(surface, seen_n, seen_d, stakes, task, sigma, raw, bend) * np.sqrt(weight)[:, None]
+    slopes = _rows(surface, candidates.N, candidates.D, stakes, task, sigma, raw, bend)
     # The estimate leads the surface; it is the decision itself and weighs as one draw.
     weights = np.full(rows(surface), 1.0 / rows(surface))
-    rows_of = stakes.rows if task.criterion != "I" else _region(surface, task, candidates).rows
-    known = _knowledge.before(surface, basis.surface, made)
+    known = _knowledge.before(surface, basis.surface, made, bend)
+    extra = known.shape[1] - stakes.rows.shape[2]
+    stakes = stakes.padded(extra)
+    rows_of = stakes.rows if task.criterion != "I" else _region(surface, task, candidates).padded(extra).rows
     problem = Problem(known, slopes, rows_of, candidates.cost, task.criterion, weights)
     decide = replace(problem, stakes=stakes.rows, criterion="decision")
     nothing = np.zeros(candidates.cost.size, dtype=np.int64)
@@ -257,18 +264,27 @@ def _within(given: Candidates, task: Task) -> Candidates:
     return given.keep(kept)
 
 
-def _made(basis: Basis, surface: Surface, sigma: float, raw: bool) -> tuple[Array | None, tuple[Array, Array]]:
-    """Scaled derivatives of the runs made so far, and their N and D."""
+def _seen(basis: Basis) -> tuple[Array, Array, Array]:
+    """N, D and weight of the runs made so far; empty where there are none."""
     fit = basis.fit
     if fit is None or fit.runs is None:
-        return None, (np.empty(0), np.empty(0))
+        return np.empty(0), np.empty(0), np.empty(0)
     runs = require(fit.runs, "N", "D")
     for label, level in basis.labels.items():
         codes, names = runs.group_codes(label)
         runs = runs.where(codes == names.index(level))
-    N, D = runs["N"], runs["D"]
-    weight = np.ones(len(runs)) if runs.weights is None else runs.weights
-    return _knowledge.per_run(surface, N, D, sigma, raw) * np.sqrt(weight)[:, None], (N, D)
+    return runs["N"], runs["D"], np.ones(len(runs)) if runs.weights is None else runs.weights
+
+
+def _rows(
+    surface: Surface, N: Array, D: Array, stakes: _knowledge.Stakes, task: Task, sigma: float, raw: bool, bend: float
+) -> Array:
+    """(S, K, P or P + 3) scaled derivatives of runs: of the law's parameters, and of the bends if there are any."""
+    own = _knowledge.per_run(surface, N, D, sigma, raw)
+    if bend <= 0:
+        return own
+    scale = _knowledge.slopes(surface, N, D)[0][:, :, None] / sigma if raw else 1.0 / sigma
+    return np.concatenate([own, _knowledge.bends(N, D, stakes.N, task.at) * scale], axis=2)
 
 
 def _fill(

@@ -68,26 +68,44 @@ def per_run(surface: Surface, N: Array, D: Array, sigma: float, raw: bool) -> Ar
     return np.asarray(relative * (value[:, :, None] if raw else 1.0) / sigma)
 
 
-def before(surface: Surface, everything: Surface, made: Array | None) -> Array:
-    """(S, P, P) information before the next runs.
+def bends(N: Array, D: Array, best: Array, C: float) -> Array:
+    """(S, K, 3) how log loss may bend away from the law at runs (N, D), per unit of each bend.
+
+    The law is meant where the decision is. Away from there it may be wrong by a quadratic in the decades of N and D
+    from the optimum of the decision, whose coefficients nobody knows (potential terms, DuMouchel and Jones 1994):
+    what cheap runs teach is trusted the less the farther they lie, however often they are repeated.
+    """
+    x = np.log10(N / best[:, None])
+    y = np.log10(D * 6.0 * best[:, None] / C)
+    return np.stack([x * x, x * y, y * y], axis=2)
+
+
+def before(surface: Surface, everything: Surface, made: Array | None, bend: float = 0.0) -> Array:
+    """(S, P, P) information before the next runs; (S, P + 3, P + 3) where the law may bend.
 
     Args:
         surface: S parameter vectors.
         everything: the estimate and all draws, which stand for the knowledge where there are no runs.
-        made: (S, n, P) scaled derivatives of the runs made so far (weights included), or None.
+        made: (S, n, P or P + 3) scaled derivatives of the runs made so far (weights included), or None.
+        bend: standard deviation of each bend.
     """
     space = Space.of(surface.law)
     count, p = rows(surface), len(space.names)
+    bent = np.full(3, bend**-2.0) if bend > 0 else np.empty(0)
     if made is not None:
-        return np.asarray(np.eye(p) / WEAK**2 + made.transpose(0, 2, 1) @ made)
+        prior = np.diag(np.concatenate([np.full(p, WEAK**-2.0), bent]))
+        return np.asarray(prior + made.transpose(0, 2, 1) @ made)
     draws = np.concatenate([everything.params[name] for name in space.names], axis=1)[1:]
     u = space.search(draws[np.isfinite(draws).all(axis=1)])
-    prior: Array = np.eye(p) / GUESS**2
+    prior = np.eye(p) / GUESS**2
     if len(u) > 2 * p:
         ordered = u[np.lexsort(u.T)]  # sums do not depend on the order of the draws
         covariance = np.cov(ordered, rowvar=False) + 1e-12 * np.eye(p)
         prior = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
-    return np.broadcast_to(prior, (count, p, p)).copy()
+    both = np.zeros((p + bent.size, p + bent.size))
+    both[:p, :p] = prior
+    both[p:, p:] = np.diag(bent)
+    return np.broadcast_to(both, (count, *both.shape)).copy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +121,11 @@ class Stakes:
     rows: Array
     sensitivity: Array
     N: Array
+
+    def padded(self, extra: int) -> Stakes:
+        """The same with parameters that do not touch the decision."""
+        wide = np.pad(self.rows, ((0, 0), (0, 0), (0, extra)))
+        return Stakes(wide, np.pad(self.sensitivity, ((0, 0), (0, extra))), self.N)
 
 
 def of_size(surface: Surface, C: float, window: tuple[float, float]) -> Stakes:

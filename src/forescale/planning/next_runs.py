@@ -61,6 +61,13 @@ class NextRunsQuery(BaseModel):
     least_ratio: float = Field(WINDOW[0], gt=0, description="fewest tokens per parameter of a run")
     most_ratio: float = Field(WINDOW[1], gt=0, description="most tokens per parameter of a run")
     noise: float | None = Field(None, gt=0, lt=1, description="relative noise of one run's loss, e.g. 0.003")
+    bend: float = Field(
+        0.001,
+        ge=0,
+        lt=1,
+        description="how far the law may be wrong one decade of N or D from the decision, relative to the loss; it "
+        "grows with the square of the decades",
+    )
     economical: bool = Field(True, description="make no run that saves less compute at the decision than it costs")
     mfu: float | None = Field(None, gt=0, le=1, description="model FLOP utilisation of the devices, e.g. 0.4")
     device: str | None = Field(None, description="device to give hours for, e.g. H100")
@@ -92,7 +99,8 @@ def task_of(basis: Basis, query: NextRunsQuery) -> Task:
     )
     return Task(
         _money.budget(basis, query.at, query.mfu).flop, query.about, query.criterion, money, runs, query.repeats,
-        checks, limits, query.spread, window, query.noise, query.economical,
+        checks, limits, query.spread, window, query.noise,
+        query.bend, query.economical,
     )  # fmt: skip
 
 
