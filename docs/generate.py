@@ -161,6 +161,31 @@ def thresholds() -> str:
     )
 
 
+def interval_levels() -> str:
+    """tests/data/interval_levels.toml as a table; widths are half-widths of the curve's band."""
+    text = (HERE.parent / "tests" / "data" / "interval_levels.toml").read_text(encoding="utf-8")
+    methods = ("wald", "curve", "new run", "profile", "bootstrap", "bootstrap curve")
+
+    def cell(level: dict[str, Any]) -> str:
+        if level["refused"] > 0.9:
+            return "refused"
+        some = f" ({100 * level['refused']:.0f} % refused)" if level["refused"] > 0.05 else ""
+        return f"{level['rate']:.2f}{some}"
+
+    return table(
+        ("noise", "n", *methods, "half-width of curve"),
+        (
+            (
+                entry["noise"],
+                str(entry["n"]),
+                *(cell(entry["methods"][method]) for method in methods),
+                "" if entry["methods"]["curve"]["refused"] > 0.9 else f"{entry['methods']['curve']['width']:.2f}",
+            )
+            for entry in tomllib.loads(text)["cell"]
+        ),
+    )
+
+
 # -- planners -------------------------------------------------------------------------------------------------------
 
 
@@ -249,6 +274,47 @@ def datasets() -> str:
     return "\n\n".join(blocks)
 
 
+# -- the extrapolation benchmark ------------------------------------------------------------------------------------
+
+
+def benchmark_cases() -> str:
+    """One line per protocol file."""
+    from forescale.judge._protocol import protocols
+
+    return table(
+        ("case", "what", "protocol", "data", "error"),
+        (
+            (
+                f"`{p.case}`",
+                f"{p.title}. {' '.join(p.about.split())}",
+                p.origin,
+                ", ".join(
+                    f"`{name}`" for name in dict.fromkeys([p.dataset, *(f.dataset for f in p.families)]) if name
+                ),
+                p.metric.upper(),
+            )
+            for p in protocols()
+        ),
+    )
+
+
+def benchmark_methods() -> str:
+    """One line per recipe; laws have their own page."""
+    from forescale.judge._methods import RECIPES
+
+    lines = table(("method", "what"), ((f"`{m.id}`", m.about) for m in RECIPES))
+    return f"Every law of the [catalogue](laws.md) whose columns a task has, by its id; and\n\n{lines}"
+
+
+def benchmark_tables() -> str:
+    """The tables in docs/benchmark.json."""
+    import json
+
+    from forescale.judge._tables import markdown
+
+    return markdown(json.loads((HERE / "benchmark.json").read_text(encoding="utf-8")))
+
+
 def sweep() -> str:
     """What was measured, from the card beside the data."""
     import json
@@ -302,11 +368,15 @@ PARTS: dict[str, Callable[[], str]] = {
     "readers": readers,
     "losses": losses,
     "thresholds": thresholds,
+    "interval-levels": interval_levels,
     "planners": planners,
     "hardware": hardware,
     "commands": commands,
     "datasets": datasets,
     "sweep": sweep,
+    "benchmark-cases": benchmark_cases,
+    "benchmark-methods": benchmark_methods,
+    "benchmark-tables": benchmark_tables,
 }
 
 

@@ -418,7 +418,7 @@ def benchmark(
 
     Args:
         cases: ids of protocol files; none: all whose data can be had.
-        methods: ids, or `forescale.judge._methods.Method` values; none: all laws and recipes.
+        methods: ids, or `forescale.judge.benchmark.Method` values; none: all laws and recipes.
         predictions: files that an earlier run or another program wrote; they go into the same tables.
         run: without it nothing but `predictions` is shown.
         options: `level`, `workers`, `folder` (of further protocol files), `progress`.

@@ -21,12 +21,14 @@ import numpy as np
 from forescale.core.errors import ForescaleError, InputError, message
 from forescale.core.files import to_json, write_atomic
 from forescale.judge import _standings, _tables
-from forescale.judge._methods import Method, methods
+from forescale.judge._methods import Forecast, Method, methods
 from forescale.judge._protocol import Load, Protocol, Task, available, protocols
 from forescale.judge._results import Result, restored, result
 from forescale.judge._standings import Row
 from forescale.numerics.parallel import map_blocks
 from forescale.runs.datasets import dataset as public
+
+__all__ = ["Benchmark", "Forecast", "Method", "Result", "Row", "Task", "joined", "read", "run"]
 
 Detail = Literal["tables", "tasks", "rows"]
 
@@ -147,13 +149,22 @@ class Benchmark:
         if ending == ".md":
             return write_atomic(path, self.markdown() + "\n")
         if ending == ".json":
-            return write_atomic(path, self.to_json("tables") + "\n")
+            return write_atomic(path, to_json(_short(self.to_dict("tables")), indent=1) + "\n")
         if ending == ".csv":
             return write_atomic(path, _tables.csv(r.lines() for r in self.results))
         raise InputError(message(f"a table called {Path(path).name}", "a name that ends in .md, .json or .csv"))
 
     def __str__(self) -> str:
         return self.summary()
+
+
+def _short(value: Any) -> Any:
+    """Six digits, so that a table in a repository changes only where it changed."""
+    if isinstance(value, dict):
+        return {name: _short(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_short(entry) for entry in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def run(
