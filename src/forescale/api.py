@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from forescale.judge.compare import Comparison, Comparisons
     from forescale.judge.noise_floor import NoiseFloor
     from forescale.judge.partial import Partial
+    from forescale.judge.regimes import Regimes
     from forescale.judge.score import ScoreReport
     from forescale.planning._asking import Design
     from forescale.planning._plan import Plan, Planner
@@ -48,7 +49,7 @@ __all__ = [
     "Fit", "Law", "Plan", "Published", "Report", "Runs", "Stack", "amplitude", "backtest", "benchmark",
     "catalogue", "checks", "compare", "dataset", "datasets", "derive", "describe", "exponent", "fit", "floor",
     "isoflop", "law", "lint", "load", "location", "next_runs", "noise_floor", "open", "pareto", "partial",
-    "plan", "planners", "real", "record", "report", "score", "seeds_needed", "select", "share", "widen",
+    "plan", "planners", "real", "record", "regimes", "report", "score", "seeds_needed", "select", "share", "widen",
     "write_runs",
 ]  # fmt: skip
 
@@ -531,6 +532,22 @@ def pareto(runs: Any, **options: Any) -> Runs:
     from forescale.runs.pareto import pareto as best
 
     return best(runs if isinstance(runs, Runs) else load(runs), **options)
+
+
+def regimes(
+    runs: Any, x: str | None = None, y: str | None = None, *, better: str = "lower", level: float = 0.90
+) -> Regimes:
+    """The regime of one curve: local exponents, change points with intervals, and a name for the trend.
+
+    Args:
+        runs: a table, or anything that `load` reads.
+        x, y: columns of the variable and the metric; default the first of C, N, D, steps that varies, and loss.
+        better: "lower" for losses and errors, "higher" for accuracies.
+        level: of the intervals.
+    """
+    from forescale.judge.regimes import regimes as judged
+
+    return judged(runs if isinstance(runs, Runs) else load(runs), x, y, better=better, level=level)
 
 
 def record(fit: Fit | Stack, prediction: Any, ledger: Any, *, runs: Sequence[str] | None = None) -> None:

@@ -27,6 +27,7 @@ COMMANDS = {
     "backtest": "Hide the largest runs, predict them, report errors and coverage.",
     "compare": "Two arms or more over the range of their runs: who is better where, crossing, savings.",
     "benchmark": "The extrapolation benchmark: every law and method on public sweeps whose larger runs are hidden.",
+    "regimes": "The regime of one curve: exponents, change points, plateau, U-shape, or one power.",
     "isoflop": "IsoFLOP profiles (Approach 2) with their bias stated and corrected.",
     "laws": "List the laws, or explain one.",
     "datasets": "List the public data sets, or show one.",
