@@ -286,8 +286,14 @@ def _negative(task: Task, level: float) -> Forecast:
     return Forecast(-task.held["loss"])
 
 
+def _broken(task: Task, level: float) -> Forecast:
+    raise ZeroDivisionError("a bug")
+
+
 def test_a_method_of_ones_own_takes_part_and_may_refuse():
     own = [Method("mine", "ours", _refuses), Method("below", "negative", _negative), "last"]
+    broken = run([parse(OWN, "sweep")], [Method("broken", "a bug", _broken)], load=sweep)
+    assert broken.failures()["broken"] == {"sweep": "ZeroDivisionError: a bug"}
     found = run([parse(OWN, "sweep")], own, load=sweep)
     assert found.failures()["mine"] == {"sweep": "not this one"}
     assert "positive" in found.failures()["below"]["sweep"]

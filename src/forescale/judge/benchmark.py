@@ -218,6 +218,8 @@ def _one(block: tuple[Method, Task, float]) -> Result:
             failed = "a prediction is not a positive number"
     except ForescaleError as error:
         failed = str(error)
+    except Exception as error:  # a bug in one method must not cost the answers of the others
+        failed = f"{type(error).__name__}: {error}"
     spent = time.process_time() - began
     nothing = np.full(len(task.held), math.nan)
     if failed or said is None:
