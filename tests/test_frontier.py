@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from forescale.core.errors import QueryError
+from forescale.fitting._problem import bind
 from forescale.fitting.estimate import fit
 from forescale.laws.chinchilla import chinchilla
-from forescale.numerics import losses
+from forescale.numerics import _frontier, losses
+from forescale.numerics.polish import polish
 from forescale.runs.table import Runs
 
 TRUTH = {"E": 1.8172, "A": 477.8, "alpha": 0.3473, "B": 2143.4, "beta": 0.3672}
@@ -72,5 +77,116 @@ def test_one_sided_fits_are_certified(name: str) -> None:
     "name", ["expectile:0", "expectile:1.5", "lower-envelope:-1", "lower-envelope:x", "expectil:.1"]
 )
 def test_bad_numbers_are_refused(name: str) -> None:
+    with pytest.raises(QueryError):
+        losses.loss(name)
+
+
+# --- frontier -----------------------------------------------------------------------------------------------------
+
+
+def test_densities_are_densities_and_their_derivatives_are_right() -> None:
+    z = np.linspace(-60.0, 400.0, 400_001)[None]
+    parts = _frontier.density(z)
+    for f in (parts.tuned, parts.under):
+        assert np.trapezoid(f[0][0], z[0]) == pytest.approx(1.0, abs=1e-8)
+    z, h = np.linspace(-30.0, 80.0, 61)[None], 1e-5
+    up, here, down = (_frontier.density(z + s * h) for s in (1, 0, -1))
+    for a, b, c in ((up.tuned, here.tuned, down.tuned), (up.under, here.under, down.under)):
+        np.testing.assert_allclose((a[0] - c[0]) / (2 * h), b[1], atol=1e-9)
+        np.testing.assert_allclose((a[1] - c[1]) / (2 * h), b[2], atol=1e-9)
+
+
+def test_the_closed_form_is_the_convolution() -> None:
+    z = np.array([[-3.0, -1.0, 0.0, 1.5, 6.0, 25.0]])
+    grid = np.linspace(0.0, 400.0, 400_001)
+    for share, mean in _frontier.EXCESS:
+        assert share > 0
+        noise = np.exp(-0.5 * (z[0][:, None] - grid) ** 2) / np.sqrt(2 * np.pi)
+        convolved = np.trapezoid(noise * np.exp(-grid / mean) / mean, grid, axis=1)
+        g = np.exp((0.5 / mean - z) / mean) * ndtr(z - 1.0 / mean) / mean
+        np.testing.assert_allclose(g[0], convolved, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+def test_the_profile_is_an_optimum(share: float) -> None:
+    rng = np.random.default_rng(5)
+    r = 0.004 * rng.standard_normal((6, 150))
+    r += np.where(rng.random(r.shape) < share, rng.exponential(0.03, r.shape), 0.0)
+    w, total = np.ones_like(r), np.full(6, 150.0)
+    found = _frontier.profile(r, w, 0.9, None)
+    assert ((found[:, 1] >= 0) & (found[:, 1] <= 0.9)).all()
+    value = _frontier._value(r, w, total, np.log(found[:, 0]), found[:, 1])
+    for scale in np.geomspace(0.2, 5.0, 25):
+        for other in np.linspace(0.0, 0.9, 19):
+            there = _frontier._value(r, w, total, np.log(scale * found[:, 0]), np.full(6, other))
+            assert (there >= value - 1e-8).all()
+    warm = _frontier.profile(r, w, 0.9, found * [1.2, 0.9])
+    np.testing.assert_allclose(warm, found, rtol=1e-6, atol=1e-8)
+
+
+def test_nuisance_coupling_gives_the_profiled_hessian() -> None:
+    runs, _ = sweep(0.003, share=0.3, excess=0.02, seed=3)
+    o = losses.loss("frontier")
+    problem = bind(chinchilla, runs, o)
+    found = fit(runs, chinchilla, loss="frontier")
+    u = problem.space.search(problem.space.vector(found.params))
+    polished = polish(problem.predict_and_jacobian, o, problem.response, u, problem.weights)
+    h = 1e-5
+    numeric = np.empty((5, 5))
+    for i in range(5):
+        for j in range(5):
+            corners = [u + h * (s * np.eye(5)[i] + t * np.eye(5)[j]) for s, t in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
+            a, b, c, d = problem.value(np.array(corners))
+            numeric[i, j] = (a - b - c + d) / (4 * h * h)
+    np.testing.assert_allclose(polished.hessian, numeric, rtol=2e-3, atol=2e-3 * np.abs(numeric).max())
+
+
+def test_frontier_fits_are_certified_and_quick() -> None:
+    runs, _ = sweep(0.003, share=0.4, excess=0.03, seed=1, budgets=20)
+    fit(runs, chinchilla, loss="frontier")
+    before = time.process_time()
+    found = fit(runs, chinchilla, loss="frontier")
+    assert time.process_time() - before < 1.0  # measured .14 to .24
+    assert found.convergence is not None
+    assert found.convergence.certified
+    assert found.convergence.agree >= 4
+    middle = fit(runs, chinchilla, loss="log-huber")
+    N, D = runs["N"], runs["D"]
+    off = {k: np.abs(np.log(chinchilla(f.params, N=N, D=D) / chinchilla(TRUTH, N=N, D=D))).mean()
+           for k, f in (("frontier", found), ("middle", middle))}  # fmt: skip
+    assert off["frontier"] < 0.5 * off["middle"]
+
+
+def test_symmetric_noise_has_no_frontier_and_costs_nothing() -> None:
+    shares: list[float] = []
+    errors: dict[str, list[float]] = {"frontier": [], "log-huber": []}
+    for seed in range(12):
+        runs, _ = sweep(0.003, seed=100 + seed)
+        for loss, into in errors.items():
+            found = fit(runs, chinchilla, loss=loss)
+            into.append(found.params["E"] - TRUTH["E"])
+        problem = bind(chinchilla, runs, losses.loss("frontier"))
+        found = fit(runs, chinchilla, loss="frontier")
+        pred = problem.predict(problem.space.search(problem.space.vector(found.params))[None])
+        shares.append(float(problem.objective.profile(pred, problem.response, problem.weights)[0, 1]))
+    assert np.mean(shares) < 0.02
+    rms = {k: np.sqrt(np.mean(np.square(v))) for k, v in errors.items()}
+    assert rms["frontier"] < 1.1 * rms["log-huber"]
+
+
+def test_rows_on_the_law_and_gross_outliers_do_no_harm() -> None:
+    runs, _ = sweep(0.0)
+    found = fit(runs, chinchilla, loss="frontier")
+    assert found.params["E"] == pytest.approx(TRUTH["E"], rel=1e-6)
+    noisy, _ = sweep(0.003, seed=4)
+    loss = noisy["loss"].copy()
+    loss[10], loss[50] = 1e6 * loss[10], 0.5 * loss[50]
+    bad = fit(Runs.from_columns({"N": noisy["N"], "D": noisy["D"], "loss": loss}), chinchilla, loss="frontier")
+    clean = fit(noisy, chinchilla, loss="frontier")
+    assert abs(bad.params["E"] - clean.params["E"]) < 0.01
+
+
+@pytest.mark.parametrize("name", ["frontier:1", "frontier:-0.1", "frontier:x", "fronteir"])
+def test_bad_frontiers_are_refused(name: str) -> None:
     with pytest.raises(QueryError):
         losses.loss(name)

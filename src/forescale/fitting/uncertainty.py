@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from forescale.core.errors import RefusedError, message
 from forescale.core.frozen import Frozen
-from forescale.fitting._covariance import bread
+from forescale.fitting._covariance import bread, following
 from forescale.fitting._problem import Problem
 from forescale.fitting._tails import t_quantile
 from forescale.numerics import linalg, lm
@@ -189,7 +189,11 @@ def deviance_units(problem: Problem, u: Array, covariance: Array) -> Array:
     nuisance = problem.objective.profile(pred, problem.response, problem.weights)
     with np.errstate(all="ignore"):
         curvature = (problem.weights * bread(problem, pred, nuisance))[0]
-    plain = linalg.covariance(jacobian[0], np.maximum(curvature, 0.0)).matrix
+    followed = following(problem, pred, nuisance, jacobian[0], curvature)
+    if followed is None:
+        plain = linalg.covariance(jacobian[0], np.maximum(curvature, 0.0)).matrix
+    else:
+        plain = np.linalg.inv(followed[0])
     with np.errstate(all="ignore"):
         ratio = np.diag(plain) / np.diag(covariance)
     return np.where(np.isfinite(ratio) & (ratio > 0), ratio, 1.0)

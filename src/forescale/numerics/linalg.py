@@ -112,6 +112,7 @@ def sandwich(
     clusters: NDArray[np.intp] | None = None,
     *,
     bread: Array | None = None,
+    shift: Array | None = None,
     correction: bool = True,
 ) -> Covariance:
     """Robust covariance H^-1 M H^-1 of an estimating equation.
@@ -120,11 +121,12 @@ def sandwich(
         jac: (P, n).  curvature: (n,) weight times expected d2f/dpred2.  score: (n,) weight times df/dpred.
         clusters: (n,) labels 0..G-1 of rows that share noise (a run, a group); None: each row by itself (HC).
         bread: (P, P) exact Hessian to use instead of J diag(curvature) J'.
+        shift: (P, n) what each row's score loses because nuisance parameters follow.
         correction: multiply by n / (n - P) (HC1), or G/(G-1) * (n-1)/(n-P) for clusters (Liang & Zeger 1986).
     """
     parameters, n = jac.shape
     f = scaled_svd(jac, curvature)
-    rows = jac * score
+    rows = jac * score if shift is None else jac * score - shift
     if clusters is not None:
         labels = np.unique(clusters, return_inverse=True)[1]
         groups = int(labels.max()) + 1

@@ -179,7 +179,7 @@ class _Local:
             self.sharp[rows] = other.sharp[rows]
 
 
-_SHARPENED = frozenset({"huber", "asymmetric", "student-t"})
+_SHARPENED = frozenset({"huber", "asymmetric", "student-t", "frontier"})
 
 
 def _local(
@@ -196,6 +196,10 @@ def _local(
         if objective.kind in _SHARPENED:
             true = objective.curvature(pred, data, nuisance)
             sharp = (jac * (weights * true)[:, None, :]) @ transposed
+            coupling = objective.coupling(pred, data, weights, nuisance)
+            if coupling is not None:
+                turned = jac @ (weights[:, :, None] * coupling.cross)
+                sharp = sharp - turned @ coupling.inverse @ turned.transpose(0, 2, 1)
         return _Local(theta, (weights * f).sum(axis=1), gradient, curvature, sharp, nuisance)
 
 

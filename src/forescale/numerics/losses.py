@@ -18,6 +18,7 @@ Which one when:
 | `squared`, `log-squared`, `huber` | clean data, textbook problems | no |
 | `pinball:q`, `expectile:q` | a quantile (an expectile) of the runs instead of their middle | no |
 | `one-sided:penalty`, `lower-envelope` | envelope of under-tuned runs: overestimates cost `penalty` times more | no |
+| `frontier` | the law of well-tuned runs and the excess of the others, estimated jointly | yes |
 | `binomial`, `beta-binomial` | k successes in n trials; the second one with fitted overdispersion | yes |
 
 Scale "log" compares log(pred) with log(y); "raw" compares pred with y; "probability" takes pred as a probability.
@@ -33,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.errors import DataError, QueryError, message, nearest
+from forescale.numerics import _frontier
 
 Array: TypeAlias = NDArray[np.float64]
 Scale: TypeAlias = Literal["log", "raw", "probability"]
@@ -76,6 +78,21 @@ class Response:
 
 
 @dataclass(frozen=True)
+class Coupling:
+    """Second derivatives that involve nuisance parameters, those at a bound left out (their entries are zero).
+
+    Attributes:
+        score: (B, n, K) derivative of each row's contribution by the nuisance parameters.
+        cross: (B, n, K) derivative of g by them.
+        inverse: (B, K, K) inverse of the weighted sum of their second derivatives.
+    """
+
+    score: Array
+    cross: Array
+    inverse: Array
+
+
+@dataclass(frozen=True)
 class Objective:
     """One loss or likelihood (final; made by the factories below or by `loss(name)`).
 
@@ -84,7 +101,7 @@ class Objective:
         kind: which formula.
         scale: "log", "raw" or "probability".
         numbers: the constants of the formula (delta, nu, q, penalty, ...).
-        nuisance: how many nuisance parameters are profiled (0 or 1).
+        nuisance: how many nuisance parameters are profiled (0, 1 or 2).
         likelihood: whether `f` is a true negative log-likelihood in nats, normalising terms included, as AICc needs.
     """
 
@@ -144,6 +161,17 @@ class Objective:
         """The true second derivative d2f/dpred2 (B, n) at fixed nuisance; the derivative of psi = g."""
         with np.errstate(all="ignore"):
             return _KINDS[self.kind].curvature(self, pred, data, nuisance)
+
+    @property
+    def scouts(self) -> tuple[Objective, ...]:
+        """Cheaper objectives that rank starts in place of this one: the middle and the lower edge of the runs."""
+        return (huber(), one_sided()) if self.kind == "frontier" else ()
+
+    def coupling(self, pred: Array, data: Response, weights: Array, nuisance: Array) -> Coupling | None:
+        """How the nuisance parameters hang on the predictions, or None where nothing depends on it (a scale of
+        symmetric noise)."""
+        with np.errstate(all="ignore"):
+            return _frontier_coupling(self, pred, data, weights, nuisance) if self.kind == "frontier" else None
 
     def value(self, pred: Array, data: Response, weights: Array, nuisance: Array | None = None) -> Array:
         """The objective (B,): sum over rows of weight times contribution, nuisance profiled unless given."""
@@ -236,6 +264,22 @@ def one_sided(penalty: float = 10.0, scale: Scale = "log", delta: float = 1e-3) 
     return Objective(f"one-sided:{penalty:g}", "asymmetric", scale, (float(delta), float(penalty) * delta, delta))
 
 
+def frontier(most: float = _frontier.MOST) -> Objective:
+    """The law of well-tuned runs: a share of the runs lies above it by an excess, the others scatter about it.
+
+    log y = log(law) + noise + excess; the scale of the noise and the share (at most `most`) of runs with an excess
+    are estimated jointly with the law by maximum likelihood (see `_frontier`; Aigner, Lovell & Schmidt 1977). Noise
+    that is merely symmetric gives a share near zero: the law then runs through the middle of the runs. `most = 0` is
+    the same likelihood without an excess, the null hypothesis of `judge.excess`.
+    """
+    if not 0.0 <= most <= 0.95:
+        raise QueryError(
+            message(f"a largest share of under-tuned runs of {most}", "a number from 0 to 0.95", "frontier (0.9)")
+        )
+    name = "frontier" if most == _frontier.MOST else f"frontier:{most:g}"
+    return Objective(name, "frontier", "log", (float(most),), 2, True)
+
+
 def binomial() -> Objective:
     """Binomial likelihood: pred is the success probability, y the successes, trials their number."""
     return Objective("binomial", "binomial", "probability", (), 0, True)
@@ -260,6 +304,7 @@ _NAMES: dict[str, Callable[..., Objective]] = {
     "expectile": lambda q=0.1: expectile(q),
     "one-sided": lambda penalty=10.0: one_sided(penalty),
     "lower-envelope": lambda penalty=10.0: one_sided(penalty),
+    "frontier": lambda most=_frontier.MOST: frontier(most),
     "binomial": binomial,
     "beta-binomial": beta_binomial,
 }
@@ -448,6 +493,48 @@ def _student_curvature(o: Objective, pred: Array, data: Response, nuisance: Arra
     return _true_on_scale(o, pred, (nu + 1.0) * r / bottom, (nu + 1.0) * (s2 - r * r) / (bottom * bottom))
 
 
+def _excess_of(o: Objective, pred: Array, data: Response, nuisance: Array) -> tuple[Array, Array, Array]:
+    s, share = nuisance[:, :1], nuisance[:, 1:]
+    return -o.residual(pred, data) / s, s, share
+
+
+def _frontier_profile(o: Objective, pred: Array, data: Response, weights: Array, previous: Array | None) -> Array:
+    r = -o.residual(pred, data)
+    return _frontier.profile(r, np.broadcast_to(weights, r.shape), o.numbers[0], previous)
+
+
+def _frontier_pointwise(o: Objective, pred: Array, data: Response, nuisance: Array) -> Rows:
+    z, s, share = _excess_of(o, pred, data, nuisance)
+    parts = _frontier.density(z)
+    by = _frontier.score(z, s, share, parts)
+    bend = _frontier.tightness(s, share, parts) / (s * s)
+    return _on_scale(o, pred, by.contribution + _log_jacobian(o, data), -by.slope / s, bend)
+
+
+def _frontier_curvature(o: Objective, pred: Array, data: Response, nuisance: Array) -> Array:
+    z, s, share = _excess_of(o, pred, data, nuisance)
+    by = _frontier.score(z, s, share, _frontier.density(z))
+    return _true_on_scale(o, pred, -by.slope / s, by.bend / (s * s))
+
+
+def _frontier_coupling(o: Objective, pred: Array, data: Response, weights: Array, nuisance: Array) -> Coupling:
+    """By log s and the share."""
+    z, s, share = _excess_of(o, pred, data, nuisance)
+    by = _frontier.score(z, s, share, _frontier.density(z))
+    w = np.broadcast_to(weights, z.shape)
+    score = np.stack([by.scale, by.share], axis=2)
+    cross = -np.stack([by.slope_scale, by.slope_share], axis=2) / (s * pred)[:, :, None]
+    a = (w * by.scale_scale).sum(axis=1)
+    b, c = (w * by.share * by.share).sum(axis=1), (w * by.scale_share).sum(axis=1)
+    free = (share[:, 0] > 0.0) & (share[:, 0] < o.numbers[0])
+    score[~free, :, 1], cross[~free, :, 1] = 0.0, 0.0
+    b, c = np.where(free & (b > 0), b, 1.0), np.where(free, c, 0.0)
+    det = a * b - c * c
+    inverse = np.stack([np.stack([b, -c], axis=1), np.stack([-c, a], axis=1)], axis=1) / det[:, None, None]
+    # Away from the optimum the profile may be no minimum in a direction: nothing is known about the coupling there.
+    return Coupling(score, cross, np.where((det > 0)[:, None, None] & (a > 0)[:, None, None], inverse, 0.0))
+
+
 def _log_choose(k: Array, n: Array) -> Array:
     from scipy.special import gammaln
 
@@ -540,6 +627,7 @@ _KINDS: dict[str, _Kind] = {
     "asymmetric": _Kind(_asymmetric_pointwise, _asymmetric_curvature, _no_nuisance),
     "gaussian": _Kind(_gaussian_pointwise, _gaussian_curvature, _gaussian_profile),
     "student-t": _Kind(_student_pointwise, _student_curvature, _student_profile),
+    "frontier": _Kind(_frontier_pointwise, _frontier_curvature, _frontier_profile),
     "binomial": _Kind(_binomial_pointwise, _binomial_curvature, _no_nuisance),
     "beta-binomial": _Kind(_beta_binomial_pointwise, _beta_binomial_curvature, _beta_binomial_profile),
 }

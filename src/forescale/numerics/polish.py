@@ -305,7 +305,11 @@ def _exact_hessian(problem: _Problem, now: _Point, active: NDArray[np.intp], f: 
     second = _model_second(problem, now, active, f)
     if second is not None:
         hessian += root.T @ second @ root
-    if o.nuisance:
+    coupling = o.coupling(pred, problem.data, w[None], nuisance)
+    if coupling is not None:
+        a = root.T @ (now.jac[active] @ (w[:, None] * coupling.cross[0]))
+        hessian -= a @ coupling.inverse[0] @ a.T
+    elif o.nuisance:
         delta = 1e-5 * now.nuisance[0]
         up, down = nuisance + delta, nuisance - delta
         cross = (o.pointwise(pred, problem.data, up)[1] - o.pointwise(pred, problem.data, down)[1])[0] / (2.0 * delta)
