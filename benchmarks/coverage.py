@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from forescale.core.errors import RefusedError
 from forescale.fitting import _bootstrap, _search, estimate
 from forescale.fitting._covariance import TOO_FEW_RUNS
 from forescale.fitting._fit import Convergence, Fit
@@ -202,6 +203,8 @@ def bootstrapped(batch: Batch, wanted: int, draws: int) -> list[Fit | None]:
     runs = batch.fits[0].runs
     assert runs is not None
     clusters, origin = _bootstrap._units(runs, batch.problem, "run" if "run" in runs.labels else "row")
+    if clusters is not None and clusters.max() < 2:  # as `bootstrap` refuses two runs
+        return found
     w = _bootstrap._weights(batch.problem, clusters, draws, np.random.SeedSequence(0, spawn_key=(2,)))
     problem = batch.problem
     response = problem.objective.response(np.repeat(batch.observed[chosen], draws, axis=0))
@@ -212,7 +215,10 @@ def bootstrapped(batch: Batch, wanted: int, draws: int) -> list[Fit | None]:
     for i, row in enumerate(chosen):
         part = slice(i * draws, (i + 1) * draws)
         arrays = (solved.theta[part], solved.objective[part], solved.converged[part])
-        found[row] = _bootstrap.resampled(batch.fits[row], problem, clusters, origin, w, *arrays)
+        try:
+            found[row] = _bootstrap.resampled(batch.fits[row], problem, clusters, origin, w, *arrays)
+        except RefusedError:
+            continue
     return found
 
 
