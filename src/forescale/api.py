@@ -341,7 +341,7 @@ def open(source: Any, *, law: Law | None = None) -> Any:
     if schema == "forescale/stack":
         from forescale.fitting._stack_files import stack_from_dict
 
-        return stack_from_dict(content)
+        return stack_from_dict(content, law=law)
     if schema == "forescale/plan":
         from forescale.planning._plan import Plan
 
@@ -591,6 +591,10 @@ def asked(words: Sequence[str]) -> list[Planner]:
     return list(planners().values())
 
 
+ONE_LAW = ("next-runs",)
+"""Questions about the parameters of one law: of a stack, its best member is asked."""
+
+
 def plan(question: str, fit: Fit | Stack | str, **query: Any) -> Plan:
     """Answer a question with intervals: `plan("compute-optimal", fit, budget="1e24 FLOP")`.
 
@@ -606,6 +610,8 @@ def plan(question: str, fit: Fit | Stack | str, **query: Any) -> Plan:
     from forescale.planning._run import plan as answer
 
     believed = fit_of(fit) if isinstance(fit, str) else fit
+    if question in ONE_LAW and not isinstance(believed, Fit):
+        believed = believed.best
     return answer(question, believed, **query)
 
 
@@ -628,7 +634,9 @@ def next_runs(fit: Fit | Stack | str, *, candidates: Any = None, group: str | No
     """
     from forescale.planning import _asking
 
-    believed = as_fit(fit_of(fit) if isinstance(fit, str) else fit)
+    believed = fit_of(fit) if isinstance(fit, str) else fit
+    if not isinstance(believed, Fit):
+        believed = believed.best
     pool = None if candidates is None else _asking.candidates_of(candidates)
     return _asking.ask(believed, query, candidates=pool, group=group)
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`forescale fit RUNS --law LAW`."""
+"""`forescale fit RUNS`: of one law with --law, else of the laws that extrapolate best."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +28,14 @@ from forescale.cli._shell import (
     read,
     say,
 )
+from forescale.core.errors import QueryError, message
+
+if TYPE_CHECKING:
+    from forescale.api import Fit, Stack
+
+
+COMMAS = re.compile(r",(?![^()]*\))")
+"""Those outside of brackets: "chinchilla,power(N)"."""
 
 
 def register(app: typer.Typer, summary: str) -> None:
@@ -35,6 +45,13 @@ def register(app: typer.Typer, summary: str) -> None:
     def fit(
         source: Annotated[str, typer.Argument(help="Runs: a file, a folder, a data set name, or - for stdin.")],
         law: LAW = None,
+        laws: Annotated[
+            str | None,
+            typer.Option("--laws", help="Compare and pool only these laws, e.g. chinchilla,skaling."),
+        ] = None,
+        secondary: Annotated[
+            bool, typer.Option("--secondary", help="Without --law: add leave-group-out errors; takes longer.")
+        ] = False,
         loss: LOSS = None,
         fix: FIX = None,
         tie: TIE = None,
@@ -65,6 +82,18 @@ def register(app: typer.Typer, summary: str) -> None:
         from forescale import api
 
         runs = read(source, column=column, convention=convention, where=where, drop_bad=drop_bad, reader=reader)
+        about_one = {
+            "--law": law, "--loss": loss, "--fix": fix, "--tie": tie, "--rename": rename, "--add": add,
+            "--group-by": group_by, "--separate": separate, "--bootstrap": bootstrap, "--profile": profile,
+        }  # fmt: skip
+        given = [option for option, value in about_one.items() if value]
+        if given and (laws or secondary):
+            seen = f"{'--laws' if laws else '--secondary'} and {given[0]}"
+            raise QueryError(message(seen, "several laws compared, or one law fitted", f"leave out {given[0]}"))
+        if not given:
+            named = [name.strip() for name in COMMAS.split(laws) if name.strip()] if laws else None
+            stack = api.select(runs, laws=named, level=level, rng=seed, secondary=secondary)
+            return _shown(stack, out, strict, as_json)
         changed = api.change_law(
             api.default_law(runs) if law is None else law,
             add=add or (),
@@ -86,12 +115,20 @@ def register(app: typer.Typer, summary: str) -> None:
             result = result.bootstrap(bootstrap, by=resample, rng=seed)
         if profile:
             result = result.profile()
+        if law is None:
+            result = api.default_noted(result)
+        return _shown(result, out, strict, as_json)
+
+
+def _shown(result: Fit | Stack, out: Path | None, strict: bool, as_json: bool) -> int:
+    from forescale import api
+
+    if out is not None:
+        result.save(out)
+    if as_json:
+        say(result.to_json())
+    else:
+        say(result.summary())
         if out is not None:
-            result.save(out)
-        if as_json:
-            say(result.to_json())
-        else:
-            say(result.summary())
-            if out is not None:
-                say(f"\nwritten: {out}")
-        return api.exit_code(result, strict)
+            say(f"\nwritten: {out}")
+    return api.exit_code(result, strict)

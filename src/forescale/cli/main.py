@@ -20,7 +20,7 @@ from forescale.core.errors import ForescaleError
 COMMANDS = {
     "quickstart": "A first law, plan and report from the runs that ship with forescale; no network.",
     "load": "Read a table of runs: what was understood, what was derived, what looks wrong.",
-    "fit": "Fit a law: certified optimum, intervals, verdict.",
+    "fit": "Fit a law, or without --law the laws that extrapolate best: certified optimum, intervals, verdict.",
     "predict": "Loss at points of your choice, with two bands; --record keeps it for later scoring.",
     "score": "Compare recorded predictions with the runs that came.",
     "plan": "Turn a fit into a decision: compute-optimal, reach, next-runs.",

@@ -60,7 +60,7 @@ def _parameters(planner: Planner) -> list[inspect.Parameter]:
         inspect.Parameter(
             "fit",
             named,
-            annotation=Annotated[str, typer.Argument(help="A fit file, law:source, or runs with --law.")],
+            annotation=Annotated[str, typer.Argument(help="A fit or stack file, law:source, or runs (with --law, or the laws that extrapolate best).")],
         )
     ]
     for name, field in planner.query.model_fields.items():

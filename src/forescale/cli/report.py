@@ -18,7 +18,7 @@ def register(app: typer.Typer, summary: str) -> None:
 
     @app.command("report", help=summary + "\n\nExample: forescale report fit.json --budget 1e21 -o report.html")
     def report(
-        fit: Annotated[str, typer.Argument(help="A fit file, law:source, or runs with --law.")],
+        fit: Annotated[str, typer.Argument(help="A fit or stack file, law:source, or runs (with --law, or the laws that extrapolate best).")],
         law: LAW = None,
         loss: LOSS = None,
         budget: Annotated[

@@ -99,7 +99,8 @@ class Stack:
         inputs: columns that a point needs: ("N", "D"), or one.
         variable: what orders the runs.
         width: the recipe of the bands.
-        scores: one row per candidate: name, law, loss, rows, score, weight, parameters, aicc, evidence, leave_out.
+        scores: one row per candidate: candidate (its name), law, loss, rows, score, weight, parameters, aicc,
+            evidence (relative to the best AICc), leave_out (filled on request).
         rolling: (k,) columns of the rolling predictions that the pool itself made: cut, distance, observed, estimate,
             lower, upper (bands from what was known at that cut).
         runs: the table.
@@ -137,6 +138,11 @@ class Stack:
     def sigma(self) -> float:
         """Noise of one run in log units, as the pool sees it."""
         return self.width.noise
+
+    @property
+    def best(self) -> Fit:
+        """The one fit with most weight, of those that answer most questions: where a single law is needed."""
+        return _planned(self)[0].fit
 
     @cached_property
     def law(self) -> Law:
@@ -214,6 +220,12 @@ class Stack:
 
     # -- new values ---------------------------------------------------------------------------------------------
 
+    def planned(self) -> Stack:
+        """Only the members that answer most questions: a law that reads C alone knows nothing of how to split it."""
+        kept = _planned(self)
+        total = sum(m.weight for m in kept)
+        return replace(self, members=tuple(replace(m, weight=m.weight / total) for m in kept))
+
     def with_verdict(self, verdict: Verdict) -> Stack:
         """This stack with its verdict."""
         return replace(self, verdict=verdict)
@@ -241,8 +253,8 @@ class Stack:
         return citation(self)
 
     def plot(self, kind: str | None = None, **options: Any) -> Any:
-        """A chart, as `Fit.plot` of the pool."""
-        return renderer("fit")(self.pooled, kind, **options)
+        """A chart: "loss" (default), "rolling" (hidden larger runs, predicted), or any of `Fit.plot` of the pool."""
+        return renderer("fit")(self, kind, **options)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `fitting._stack_files.stack_from_dict` reads them back."""

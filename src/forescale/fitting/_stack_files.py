@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
 
-from forescale.core.errors import ReadError, message
+from forescale.core.errors import LawError, ReadError, message
 from forescale.core.frozen import Frozen
 from forescale.fitting._files import fit_from_dict, fit_to_dict, plain, special
 from forescale.fitting._fit import Finding, Verdict
 from forescale.fitting._stack import Member, Stack, Width
+from forescale.laws import Law
 from forescale.runs.table import Note, Runs
 
 SCHEMA = "forescale/stack"
@@ -24,8 +26,11 @@ def stack_to_dict(stack: Stack) -> dict[str, Any]:
     """Plain values for JSON; NaN becomes null, an infinity the text "inf" or "-inf"."""
     members = []
     for member in stack.members:
-        value = fit_to_dict(member.fit)
-        members.append({"fit": value, "rows": member.rows, "weight": member.weight, "score": member.score})
+        used = _used(stack.runs, member.fit.runs)
+        value = fit_to_dict(member.fit if used is None else replace(member.fit, runs=None))
+        members.append(
+            {"fit": value, "used": used, "rows": member.rows, "weight": member.weight, "score": plain(member.score)}
+        )
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -49,8 +54,34 @@ def stack_to_dict(stack: Stack) -> dict[str, Any]:
     }
 
 
-def stack_from_dict(data: Any) -> Stack:
+def _used(table: Runs, part: Runs | None) -> list[int] | None:
+    """Row numbers of a part of a table; None where the part holds anything that those rows do not."""
+    if part is None:
+        return None
+    places: dict[tuple[Any, ...], list[int]] = {}
+    for number, row in enumerate(_rows(table)):
+        places.setdefault(row, []).append(number)
+    found = []
+    for row in _rows(part):
+        there = places.get(row)
+        if not there:
+            return None
+        found.append(there.pop(0))
+    return found if table.where(found).to_dict() == part.to_dict() else None
+
+
+def _rows(table: Runs) -> Iterator[tuple[Any, ...]]:
+    columns = [table.columns[name].tolist() for name in sorted(table.columns)]
+    labels = [table.labels[name].tolist() for name in sorted(table.labels)]
+    # NaN is not equal to itself, and as a key it must be.
+    return zip(*([None if v != v else v for v in column] for column in columns), *labels)
+
+
+def stack_from_dict(data: Any, *, law: Law | None = None) -> Stack:
     """The stack that `Stack.to_json` wrote, from the parsed object.
+
+    Args:
+        law: the law of members whose law was a Python function (it cannot be written to a file).
 
     Raises:
         ReadError: not a stack, of another version, or damaged.
@@ -64,18 +95,20 @@ def stack_from_dict(data: Any) -> Stack:
             message(f"the file has version {data.get('version')!r}", f"version {VERSION}", "a newer forescale")
         )
     try:
-        return _read(data)
+        return _read(data, law)
+    except (LawError, ReadError):
+        raise
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise ReadError(
             message(f"the stack file is damaged ({type(error).__name__}: {error})", "a file that Stack.save wrote")
         ) from error
 
 
-def _read(data: Mapping[str, Any]) -> Stack:
-    members = tuple(
-        Member(fit_from_dict(m["fit"]), str(m["rows"]), float(m["weight"]), float(special(m["score"])))
-        for m in data["members"]
-    )
+def _read(data: Mapping[str, Any], law: Law | None) -> Stack:
+    runs = Runs.from_dict(data["runs"])
+    members = tuple(_member(m, runs, law) for m in data["members"])
+    if not members or not math.isclose(sum(m.weight for m in members), 1.0, rel_tol=1e-6):
+        raise ValueError("the weights of the members do not add up to one")
     verdict = data["verdict"]
     scores = {
         name: np.array(values) if name in ("candidate", "law", "loss", "rows") else _floats(values)
@@ -88,7 +121,7 @@ def _read(data: Mapping[str, Any]) -> Stack:
         width=_width(data["width"]),
         scores=Frozen(scores),
         rolling=Frozen({name: _floats(values) for name, values in data["rolling"].items()}),
-        runs=Runs.from_dict(data["runs"]),
+        runs=runs,
         residuals=_floats(data["residuals"]),
         why=tuple(data["why"]),
         conventions=Frozen(data["conventions"]),
@@ -106,6 +139,14 @@ def _read(data: Mapping[str, Any]) -> Stack:
         version=str(data["code_version"]),
         data_hash=str(data["data_hash"]),
     )
+
+
+def _member(data: Mapping[str, Any], runs: Runs, law: Law | None) -> Member:
+    mine = law if law is not None and data["fit"]["law"]["id"] == law.id else None
+    fit = fit_from_dict(data["fit"], law=mine)
+    if data["used"] is not None:
+        fit = replace(fit, runs=runs.where(data["used"]))
+    return Member(fit, str(data["rows"]), float(data["weight"]), float(special(data["score"])))
 
 
 def _width(data: Mapping[str, Any]) -> Width:

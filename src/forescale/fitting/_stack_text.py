@@ -28,20 +28,10 @@ def summary(stack: Stack) -> str:
         wrap(f"{stack.n} rows from {stack.runs.source}; fitted on {ranges}"),
         "",
     ]
-    head = ["weight", "rolling error", "law", "loss", "rows", "AICc weight"]
-    rows, without = [], 0
-    s = stack.scores
-    for i in range(len(s["candidate"])):
-        if s["weight"][i] <= 0:
-            without += 1
-            if without > OTHERS:
-                continue
-        evidence = "" if np.isnan(s["evidence"][i]) else f"{s['evidence'][i]:.2g}"
-        score = "not fitted" if np.isnan(s["score"][i]) else f"{100 * s['score'][i]:.2f} %"
-        rows.append([f"{s['weight'][i]:.2f}", score, s["law"][i], s["loss"][i], s["rows"][i], evidence])
+    head, rows, remark = scoreboard(stack)
     lines += aligned(head, rows)
-    if without > OTHERS:
-        lines.append(f"... and {without - OTHERS} more without weight")
+    if remark:
+        lines.append(wrap(remark))
     lines.append("")
     lines += [wrap(line) for line in stack.why]
     width = stack.width
@@ -60,6 +50,40 @@ def summary(stack: Stack) -> str:
         lines += ["", "notes"]
         lines += [wrap(f"  {MARKS.get(note.level, '-'):>2} {note.text}") for note in stack.notes]
     return "\n".join(lines) + "\n"
+
+
+def scoreboard(stack: Stack, others: int = OTHERS) -> tuple[list[str], list[list[str]], str]:
+    """The members and the best candidates without weight as a table (head, rows), and what it leaves out.
+
+    Columns that no row fills are not there: evidence needs candidates on all rows, leave-one-out was asked for or not.
+    """
+    s = stack.scores
+    tried = np.isfinite(s["score"])
+    without = np.flatnonzero((s["weight"] <= 0) & tried)
+    shown = [*np.flatnonzero(s["weight"] > 0).tolist(), *without[:others].tolist()]
+    columns: dict[str, list[str]] = {
+        "weight": [f"{s['weight'][i]:.2f}" for i in shown],
+        "rolling error": [f"{100 * s['score'][i]:.2f} %" for i in shown],
+        "law": [str(s["law"][i]) for i in shown],
+        "loss": [str(s["loss"][i]) for i in shown],
+        "rows": [str(s["rows"][i]) for i in shown],
+        "leave-group-out": [_percent(s["leave_out"][i]) for i in shown],
+        "evidence (AICc)": ["" if np.isnan(s["evidence"][i]) else f"{s['evidence'][i]:.2g}" for i in shown],
+    }
+    if stack.width.cuts == 0:
+        columns.pop("rolling error")
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    left = []
+    if len(without) > others:
+        left.append(f"{len(without) - others} more without weight.")
+    if not tried.all():
+        some = int((~tried).sum())
+        left.append(f"{some} more could not be used: their part of the rows is too small, or it is all of them.")
+    return list(columns), [list(row) for row in zip(*columns.values())], " ".join(left)
+
+
+def _percent(value: float) -> str:
+    return "" if np.isnan(value) else f"{100 * value:.2f} %"
 
 
 def citation(stack: Stack) -> str:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from forescale.core.errors import DataError, QueryError, ReadError, message
 from forescale.core.files import to_json
 from forescale.fitting._fit import Finding, Fit
+from forescale.fitting._stack import Member, Stack
 from forescale.fitting.prediction import Prediction
 from forescale.judge._thresholds import threshold
 from forescale.runs.derive import derive
@@ -151,12 +152,12 @@ class ScoreReport:
 
 
 def record(
-    fit: Fit, prediction: Prediction, ledger: str | os.PathLike[str], *, runs: Sequence[str] | None = None
+    fit: Fit | Stack, prediction: Prediction, ledger: str | os.PathLike[str], *, runs: Sequence[str] | None = None
 ) -> tuple[str, ...]:
     """Append predictions to a ledger, one line each, and flush them to disk before returning.
 
     Args:
-        fit: the fit that predicts.
+        fit: the fit or stack that predicts.
         prediction: `fit.predict(...)`.
         ledger: file to append to; made if missing.
         runs: names of the runs to come, one per point; None: they will be matched by their inputs.
@@ -180,7 +181,8 @@ def record(
     if path.exists() and path.stat().st_size > 0:
         read(path)  # refuses a file that is no ledger before anything is added to it
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    digest = hashlib.sha256(f"{fit.law.id}\0{fit.data_hash}\0{sorted(fit.params.items())}".encode()).hexdigest()[:16]
+    params = _named(fit)
+    digest = hashlib.sha256(f"{fit.law.id}\0{fit.data_hash}\0{params}".encode()).hexdigest()[:16]
     lines, ids = [], []
     for i in range(k):
         body: dict[str, Any] = {
@@ -212,6 +214,17 @@ def record(
     finally:
         os.close(descriptor)
     return tuple(ids)
+
+
+def _named(fit: Fit | Stack) -> list[tuple[str, float]]:
+    """What tells two fits to the same data apart: every parameter, and of a stack every member's with its weight."""
+    if isinstance(fit, Stack):
+        return sorted((f"{name}_{i}", v) for i, m in enumerate(fit.members) for name, v in _member(m).items())
+    return sorted(fit.params.items())
+
+
+def _member(member: Member) -> dict[str, float]:
+    return {**member.fit.params, "weight": member.weight}
 
 
 def read(ledger: str | os.PathLike[str]) -> tuple[tuple[Entry, ...], int]:

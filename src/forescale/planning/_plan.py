@@ -45,7 +45,7 @@ class Basis:
         labels: levels of a grouped law that the surface stands for, e.g. {"dataset": "c4"}.
         refit: fits the same law again, to runs counted under another convention, and gives the surface and its
             residual standard deviation; None where that is not wanted.
-        stack: the several laws behind `fit`, where it is their pool: its bands are the stack's.
+        stack: the laws behind `fit`, where it is the pool of several: its bands are the stack's.
     """
 
     surface: Surface

@@ -131,7 +131,7 @@ def basis(
         LawError: a grouped law without a group, or an unknown level.
         QueryError: a group for a law without groups.
     """
-    stack, fit = (None, value) if isinstance(value, Fit) else (value, value.pooled)
+    stack, fit = (None, value) if isinstance(value, Fit) else (value.planned(), value.pooled)
     law = fit.law
     base = law if law.groups is None else law.groups.base
     if planner.asks not in base.valid_for or planner.id in base.refuses:
