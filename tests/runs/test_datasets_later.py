@@ -21,7 +21,7 @@ mirrored = pytest.mark.skipif("FORESCALE_MIRROR" not in os.environ, reason="need
 def test_the_ladder_has_five_sizes_by_five_lengths():
     runs = dataset("olmo-ladder")
     assert len(set(runs["N"].tolist())) == 5
-    assert runs["D"] / (20 * runs["N"]) == pytest.approx(runs["multiplier"], rel=2e-3)
+    assert runs["D"] / (20 * runs["N"]) == pytest.approx(runs["multiplier"], rel=3e-3)
     smallest = runs.where(runs.labels["run"] == "190M-1xC")
     assert smallest["loss"][0] == pytest.approx(3.599918842315674)  # the second run of this point
     assert dataset("olmo-ladder", eval="pile")["loss"] == pytest.approx(runs["loss_pile"])
@@ -43,7 +43,7 @@ def test_fine_tuning_has_thirty_models_by_three_tasks():
     assert len(runs.group_codes("run")[1]) == 90
     assert sorted(set(runs["D"].tolist()))[:2] == [200, 400]
     one = runs.where((runs.labels["run"] == "flan/MBZUAI/LaMini-GPT-124M") & (runs["D"] == 200))
-    assert one["loss"].tolist() == [4.24795]
+    assert one["loss"].tolist() == pytest.approx([4.24795])
     assert one["loss_before"][0] == pytest.approx(4.891326, abs=1e-6)
 
 

@@ -14,8 +14,8 @@ from forescale.core.errors import ReadError, message
 from forescale.runs.readers._delimited import read_delimited
 from forescale.runs.readers._reader import Raw
 
-SIZES = {"190M": 190354176.0, "370M": 371262464.0, "760M": 758220288.0, "1B": 1279395840.0, "3B": 3.1697e9}
-"""Parameters: the authors' configuration; 3B by its 20 tokens per parameter, to four digits."""
+SIZES = {"190M": 190354176.0, "370M": 371262464.0, "760M": 758220288.0, "1B": 1279395840.0, "3B": 3.16954e9}
+"""Parameters: the authors' configuration; 3B by the differences of its tokens, to five digits."""
 
 _NAME = re.compile(r"(?P<size>\d+[MB])-(?P<factor>[\d.]+)xC")
 _LOSS = re.compile(r"eval/(?P<text>[\w-]+?)(-validation)?/CrossEntropyLoss")
