@@ -62,9 +62,13 @@ def components(root: Array, left: Array, residual: Array, clusters: Labels) -> C
     seen = np.array([float(residual @ residual), float(per_cluster @ per_cluster)])
     inverse = np.linalg.inv(moments)
     own, shared = (float(v) for v in inverse @ seen)
-    largest = float(member.sum(axis=0).max())
-    own = max(own, 1e-3 * seen[0] / free)
-    shared = max(shared, -0.9 * own / largest)
+    # Where one variance ends at its bound, the other follows from the sum of squares alone.
+    least, most = 1e-3 * seen[0] / free, 0.9 / float(member.sum(axis=0).max())
+    if own < least:
+        own, shared = least, (seen[0] - least * free) / trace
+    elif shared < -most * own:
+        own = seen[0] / (free - most * trace)
+        shared = -most * own
     # Covariance = own * root root' + shared * B B', B = root left' Z.
     with np.errstate(all="ignore"):  # parameters that ran away overflow, and are refused by their variance
         plain, spread = root @ root.T, root @ summed

@@ -26,6 +26,8 @@ _ADVICE = {
     "C-derived": "State C, or say which N the table counts.",
     "C-disagrees": "Say what C counts, or drop the column and let it follow from N and D.",
     "too-few-rows": "Add runs, or fix parameters that are known: law.fix(...).",
+    "too-few-runs": "Add runs: more checkpoints or repeats of the same runs do not help.",
+    "one-run": "Add runs; checkpoints of one run share its noise, and the intervals do not know how much.",
     "not-determined": "Add runs where these parameters matter, or fix them: law.fix(...).",
     "several-optima": "Fix one of them, or use a law with fewer parameters.",
 }

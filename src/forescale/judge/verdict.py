@@ -20,7 +20,7 @@ _PATTERNS = ("trend", "groups", "lack-of-fit")
 _SPLIT = ("confounded", "identifiable", "levels")
 """Findings that forbid splitting a budget between N and D even where predictions near the runs hold."""
 _UNUSABLE = (
-    "optimum", "constant", "rows", "too-few-rows", "convention-differs", "C-disagrees", "groups"
+    "optimum", "constant", "rows", "too-few-rows", "too-few-runs", "convention-differs", "C-disagrees", "groups"
 )  # fmt: skip
 """Findings that, when red, leave nothing to use."""
 
