@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows: one full table for the optimum, and six tables whose largest runs are held out.
 
-The held-out protocols are fixed here, before any method sees them: Chinchilla's runs above 1e21 FLOP; and for every
-IsoFLOP experiment its two largest budgets (the largest one where there are fewer than six), without the rows that the
-collection marks as duplicates or spline outliers.
+The held-out ones are the cases `chinchilla` and `isoflops` of the extrapolation benchmark (`judge/protocols/`).
 """
 
 from __future__ import annotations
@@ -14,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import forescale as fs
+from forescale.judge._protocol import protocols
 
 Array = NDArray[np.float64]
-DROPPED = ("exact_duplicate", "near_duplicate_params", "spline_outlier")
 
 
 @dataclass(frozen=True)
@@ -45,15 +43,5 @@ def chinchilla_rows() -> Task:
 
 def held_out() -> list[Task]:
     """The six held-out tasks."""
-    runs = fs.load("chinchilla")
-    tasks = [_split("chinchilla C < 1e21", runs, runs["C"] >= 1e21)]
-    collection = fs.load("isoflops")
-    reasons = collection.labels["reason"]
-    clean = collection.where(~np.isin(reasons, DROPPED))
-    codes, names = clean.group_codes("group")
-    for code, name in enumerate(names):
-        rows = clean.where(codes == code)
-        budgets = np.unique(rows["C"])
-        top = budgets[-2:] if len(budgets) >= 6 else budgets[-1:]
-        tasks.append(_split(f"isoflop {name}", rows, np.isin(rows["C"], top)))
-    return tasks
+    tasks = [task for protocol in protocols(["chinchilla", "isoflops"]) for task in protocol.tasks()]
+    return [Task(t.name, *(rows[c] for rows in (t.train, t.held) for c in ("N", "D", "loss"))) for t in tasks]
