@@ -94,9 +94,9 @@ class Truth:
         """Expected loss."""
         plain = surface(self.params, N, D)
         if self.bend == "small runs":
-            return plain * (1 + 0.01 * (1e17 / (6 * np.asarray(N) * D)) ** 0.25)
+            return np.asarray(plain * (1 + 0.01 * (1e17 / (6 * np.asarray(N) * D)) ** 0.25))
         if self.bend == "off balance":
-            return plain * (1 + 0.002 * np.log10(np.asarray(D) / N / 20) ** 2)
+            return np.asarray(plain * (1 + 0.002 * np.log10(np.asarray(D) / N / 20) ** 2))
         return plain
 
     def made(self, N: Array, D: Array, rng: np.random.Generator) -> Runs:
@@ -180,7 +180,7 @@ def simulate(truth: Truth, repeats: int, start: str = "blind", seed: int = 0) ->
 
 def _pilot(truth: Truth, start: str, rng: np.random.Generator) -> Runs:
     if start == "blind":
-        sizes = (np.geomspace(1e4, 1e9, 6), np.geomspace(3e4, 3e7, 4))
+        sizes: tuple[Array, ...] = (np.geomspace(1e4, 1e9, 6), np.geomspace(3e4, 3e7, 4))
     else:
         sizes = tuple(grid_around(truth.params, [C], factor=8.0, points=k).N[0] for C, k in ((1e17, 6), (1e16, 4)))
     N, C = np.concatenate(sizes), np.repeat([1e17, 1e16], [6, 4])
@@ -430,7 +430,7 @@ def _replay() -> None:
         good = int(np.sum(last <= grid + 1e-3))
         print(
             f"{judge}: median waste of the grid {100 * np.median(grid):.2f} %, of the design "
-            f"{100 * np.median(last):.2f} % for {100 * np.median(share):.0f} % of its compute; design no worse (within "
+            f"{100 * np.median(last):.2f} % for {100 * np.median(share):.0f} % of its compute; no worse (within "
             f".1 %) in {good} of {len(found)}"
         )
     print(f"{time.process_time() - began:.0f} CPU-s")
@@ -464,9 +464,13 @@ def main() -> None:
     parser.add_argument("what", choices=("simulate", "stop", "bent", "replay"))
     parser.add_argument("--repeats", type=int, help="tables per cell (default 200; 40 for stop and bent)")
     parser.add_argument("--out", type=Path, help="keep every repeat as JSON (simulate)")
+    parser.add_argument(
+        "--start", choices=("blind", "centred"), help="how the design starts (simulate; default both)"
+    )
     given = parser.parse_args()
     if given.what == "simulate":
-        _simulation(given.repeats or 200, ("blind", "centred"), given.out)
+        starts = ("blind", "centred") if given.start is None else (given.start,)
+        _simulation(given.repeats or 200, starts, given.out)
     elif given.what == "replay":
         _replay()
     else:

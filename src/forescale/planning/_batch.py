@@ -113,20 +113,22 @@ def batch(basis: Basis, task: Task, given: Candidates | None = None, *, starts: 
     candidates = _ladder(surface, task) if given is None else _within(given, task)
     sigma, assumed = noise(basis, task.noise)
     raw = not assumed and task.noise is None and basis.fit is not None and basis.fit.scale == "raw"
-    bend = task.bend if task.criterion != "D" else 0.0  # D is about the law's own parameters
     seen_n, seen_d, weight = _seen(basis)
     made = None
     if seen_n.size:
-        made = _rows(surface, seen_n, seen_d, stakes, task, sigma, raw, bend) * np.sqrt(weight)[:, None]
-    slopes = _rows(surface, candidates.N, candidates.D, stakes, task, sigma, raw, bend)
+        made = _rows(surface, seen_n, seen_d, stakes, task, sigma, raw) * np.sqrt(weight)[:, None]
+    slopes = _rows(surface, candidates.N, candidates.D, stakes, task, sigma, raw)
     # The estimate leads the surface; it is the decision itself and weighs as one draw.
     weights = np.full(rows(surface), 1.0 / rows(surface))
-    known = _knowledge.before(surface, basis.surface, made, bend)
+    known = _knowledge.before(surface, basis.surface, made, task.bend)
     extra = known.shape[1] - stakes.rows.shape[2]
     stakes = stakes.padded(extra)
     rows_of = stakes.rows if task.criterion != "I" else _region(surface, task, candidates).padded(extra).rows
-    problem = Problem(known, slopes, rows_of, candidates.cost, task.criterion, weights)
-    decide = replace(problem, stakes=stakes.rows, criterion="decision")
+    decide = Problem(known, slopes, stakes.rows, candidates.cost, "decision", weights)
+    problem = replace(decide, stakes=rows_of, criterion=task.criterion)
+    if task.criterion == "D":  # is about the law's own parameters
+        p = known.shape[1] - extra
+        problem = replace(problem, known=known[:, :p, :p], slopes=slopes[:, :, :p])
     nothing = np.zeros(candidates.cost.size, dtype=np.int64)
     before = decide.value(nothing)
 
@@ -143,14 +145,7 @@ def batch(basis: Basis, task: Task, given: Candidates | None = None, *, starts: 
     chosen = int(np.argmax(nets)) if task.economical and np.isfinite(nets).all() else 0
     _, counts, checks, cost, after = found[chosen]
     if not counts.any():
-        raise QueryError(
-            message(
-                f"the cheapest run that keeps the limits costs {format_short(float(candidates.cost.min()), 'flop')} "
-                f"and the budget of this batch is {format_short(task.money, 'flop')}",
-                "a budget that buys at least one run",
-                "raise budget, or lower min_params or min_tokens",
-            )
-        )
+        raise _too_dear(candidates, task)
     return Batch(
         candidates,
         counts,
@@ -259,9 +254,23 @@ def _ladder(surface: Surface, task: Task) -> Candidates:
 
 def _within(given: Candidates, task: Task) -> Candidates:
     kept = task.limits.allow(given.N, given.D, given.cost)
+    if not kept.any() and replace(task.limits, max_run=math.inf).allow(given.N, given.D, given.cost).any():
+        raise _too_dear(given, task)
     if not kept.any():
         _candidates.refuse(task.limits)
     return given.keep(kept)
+
+
+def _too_dear(candidates: Candidates, task: Task) -> QueryError:
+    cheapest = format_short(float(candidates.cost.min()), "flop")
+    return QueryError(
+        message(
+            f"the cheapest run that keeps the limits costs {cheapest}, this batch has a budget of "
+            f"{format_short(task.money, 'flop')} and max_run is {format_short(task.limits.max_run, 'flop')}",
+            "money for at least one run",
+            "raise budget, lower rounds, or lower min_params or min_tokens",
+        )
+    )
 
 
 def _seen(basis: Basis) -> tuple[Array, Array, Array]:
@@ -277,11 +286,11 @@ def _seen(basis: Basis) -> tuple[Array, Array, Array]:
 
 
 def _rows(
-    surface: Surface, N: Array, D: Array, stakes: _knowledge.Stakes, task: Task, sigma: float, raw: bool, bend: float
+    surface: Surface, N: Array, D: Array, stakes: _knowledge.Stakes, task: Task, sigma: float, raw: bool
 ) -> Array:
     """(S, K, P or P + 3) scaled derivatives of runs: of the law's parameters, and of the bends if there are any."""
     own = _knowledge.per_run(surface, N, D, sigma, raw)
-    if bend <= 0:
+    if task.bend <= 0:
         return own
     scale = _knowledge.slopes(surface, N, D)[0][:, :, None] / sigma if raw else 1.0 / sigma
     return np.concatenate([own, _knowledge.bends(N, D, stakes.N, task.at) * scale], axis=2)
@@ -301,7 +310,7 @@ def _fill(
         rest,
         budget=money - float(candidates.cost @ checks),
         runs=task.runs - int(checks.sum()),
-        repeats=task.repeats,
+        repeats=task.repeats - checks,
         starts=starts,
     )
     return counts + checks, checks

@@ -68,7 +68,7 @@ def choose(
     *,
     budget: float,
     runs: int,
-    repeats: int,
+    repeats: int | Counts,
     starts: int = 3,
     seed: int = 0,
     passes: int = PASSES,
@@ -78,7 +78,7 @@ def choose(
     Args:
         budget: FLOP that all runs together may cost.
         runs: most runs.
-        repeats: most runs at one candidate.
+        repeats: most runs at one candidate, or (K,) at each.
         starts: drawn starts beside the greedy one.
 
     Returns:
@@ -87,11 +87,12 @@ def choose(
     affordable = np.flatnonzero(problem.costs <= budget)
     if affordable.size == 0 or runs < 1:
         return np.zeros(problem.costs.size, dtype=np.int64)
+    most = np.broadcast_to(np.asarray(repeats, dtype=np.int64), problem.costs.shape)
     rng = np.random.default_rng(seed)
     best: tuple[float, Counts] | None = None
     for start in range(1 + starts):
-        slots = _greedy(problem, budget, runs, repeats) if start == 0 else _drawn(problem, budget, runs, repeats, rng)
-        counts = _exchanged(problem, slots, budget, repeats, passes)
+        slots = _greedy(problem, budget, runs, most) if start == 0 else _drawn(problem, budget, runs, most, rng)
+        counts = _exchanged(problem, slots, budget, most, passes)
         value = problem.value(counts)
         if best is None or value < best[0] - _TIE * abs(best[0]):
             best = value, counts
@@ -131,14 +132,14 @@ def _after(problem: Problem, information: Array) -> Array:
     return np.asarray(problem.weights @ problem._bounded(left))
 
 
-def _greedy(problem: Problem, budget: float, runs: int, repeats: int) -> list[int]:
+def _greedy(problem: Problem, budget: float, runs: int, most: Counts) -> list[int]:
     """One run after another, each the best that leaves every later run its share of the money."""
     counts = np.zeros(problem.costs.size)
     slots: list[int] = []
     left = budget
     for step in range(runs):
         allowed = (problem.costs <= max(2.0 * left / (runs - step), problem.costs.min())) & (problem.costs <= left)
-        allowed &= counts < repeats
+        allowed &= counts < most
         if not allowed.any():
             break
         value = np.where(allowed, _after(problem, _information(problem, counts)), np.inf)
@@ -149,16 +150,16 @@ def _greedy(problem: Problem, budget: float, runs: int, repeats: int) -> list[in
     return slots
 
 
-def _drawn(problem: Problem, budget: float, runs: int, repeats: int, rng: np.random.Generator) -> list[int]:
+def _drawn(problem: Problem, budget: float, runs: int, most: Counts, rng: np.random.Generator) -> list[int]:
     cheap = np.flatnonzero(problem.costs <= max(budget / runs, problem.costs.min()))
-    pool = np.repeat(cheap, repeats)
+    pool = np.repeat(cheap, most[cheap])
     slots = [int(k) for k in rng.permutation(pool)[:runs]]
     while slots and problem.costs[slots].sum() > budget:
         slots.pop()
     return slots + [-1] * (runs - len(slots))
 
 
-def _exchanged(problem: Problem, slots: list[int], budget: float, repeats: int, passes: int) -> Counts:
+def _exchanged(problem: Problem, slots: list[int], budget: float, most: Counts, passes: int) -> Counts:
     """The starting runs after exchanges; -1 is a run that is not made."""
     slots = list(slots)
     counts = np.zeros(problem.costs.size)
@@ -171,7 +172,7 @@ def _exchanged(problem: Problem, slots: list[int], budget: float, repeats: int, 
             if old >= 0:
                 counts[old] -= 1
             spent = float(problem.costs @ counts)
-            allowed = (problem.costs <= (budget - spent) * (1 + 1e-12)) & (counts < repeats)
+            allowed = (problem.costs <= (budget - spent) * (1 + 1e-12)) & (counts < most)
             if allowed.any():
                 after = np.where(allowed, _after(problem, _information(problem, counts)), np.inf)
                 new = int(np.argmin(after))
