@@ -210,9 +210,10 @@ def _doubts(problem: Problem, u: Array, spread: _covariance.Knowledge, alternati
     lost = [name for name, s, w in zip(space.names, sd, wide) if not np.isfinite(s) or w]
     gone = [name for name, isfloor, low in zip(space.names, space.floor, u - problem.lower) if isfloor and low < 7.0]
     ends = np.minimum(u - problem.lower, problem.upper - u)
-    # a break is held inside the data, which are not the end of a search
-    room = [1e-9 if p.kind == "break" else 1.0 for p in problem.law.params.values()]
-    far = [name for name, isfloor, gap, r in zip(space.names, space.floor, ends, room) if not isfloor and gap < r]
+    breaks = [p.kind == "break" for p in problem.law.params.values()]
+    inner = zip(space.names, np.array(space.floor) | breaks, ends)
+    far = [name for name, held, gap in inner if not held and gap < 1.0]
+    edge = [name for name, isbreak, gap in zip(space.names, breaks, ends) if isbreak and gap < 1e-9]
     if far:
         notes.append(
             Note(
@@ -221,6 +222,10 @@ def _doubts(problem: Problem, u: Array, spread: _covariance.Knowledge, alternati
                 "One with fewer parameters says the same.",
             )
         )  # fmt: skip
+    if edge:
+        notes.append(
+            Note("amber", "no-break", f"{', '.join(edge)} lies at the end of the rows: they show no such break.")
+        )
     if gone:
         notes.append(
             Note(

@@ -30,6 +30,18 @@ def decay_to_floor(C: Any, E: Any, A: Any, alpha: Any) -> Any:
     return E + A * C**-alpha
 
 
+def starts(C: Array, y: Array) -> dict[str, Array]:
+    """A regression of log y on log C: of all rows, of the smaller and of the larger half."""
+    middle = np.median(C)
+    weights = np.stack([np.ones_like(C), np.where(middle < C, 0.0, 1.0), np.where(middle > C, 0.0, 1.0)])
+    columns = np.broadcast_to(np.stack([np.ones_like(y), -np.log(C)]), (3, 2, y.size))
+    found, _ = regressions(columns, np.log(y), weights)
+    alpha = np.maximum(found[:, 1], 1e-3)
+    # the level that belongs to the exponent, where that was moved
+    level = (weights * (np.log(y) + alpha[:, None] * np.log(C))).sum(axis=1) / weights.sum(axis=1)
+    return {"A": np.exp(level), "alpha": alpha}
+
+
 def floor_starts(C: Array, y: Array) -> dict[str, Array]:
     """For each floor of a grid the rest comes from a regression of log(y - E) on log C."""
     E = float(y.min()) * np.array([1e-3, 0.2, 0.4, 0.55, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99, 0.995, 0.999])
@@ -56,6 +68,7 @@ power = Law(
     formula=decay,
     linear=("A",),
     decreasing_in=("C",),
+    starts=starts,
     valid_for=("predict",),
     refuses={
         "compute-optimal": "one variable says nothing about the split into parameters and tokens; chinchilla does",
