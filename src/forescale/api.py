@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from forescale.judge.backtest import Backtest
     from forescale.judge.benchmark import Benchmark
     from forescale.judge.compare import Comparison, Comparisons
+    from forescale.judge.excess import Excess
     from forescale.judge.noise_floor import NoiseFloor
     from forescale.judge.partial import Partial
     from forescale.judge.regimes import Regimes
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Fit", "Law", "Plan", "Published", "Report", "Runs", "Stack", "amplitude", "backtest", "benchmark",
-    "catalogue", "checks", "compare", "dataset", "datasets", "derive", "describe", "exponent", "fit", "floor",
-    "isoflop", "law", "lint", "load", "location", "next_runs", "noise_floor", "open", "pareto", "partial",
+    "catalogue", "checks", "compare", "dataset", "datasets", "derive", "describe", "excess", "exponent", "fit",
+    "floor", "isoflop", "law", "lint", "load", "location", "next_runs", "noise_floor", "open", "pareto", "partial",
     "plan", "planners", "real", "record", "regimes", "report", "score", "seeds_needed", "select", "share", "widen",
     "write_runs",
 ]  # fmt: skip
@@ -506,6 +507,13 @@ def _arm(value: Any, law: Law | str | None, by: str | None) -> Any:
     return load(value)
 
 
+def excess(fit: Fit | Stack) -> Excess:
+    """The under-tuned runs: how far each lies above the law of the well-tuned ones, and whether any does."""
+    from forescale.judge.excess import excess as judged
+
+    return judged(as_fit(fit))
+
+
 def partial(runs: Any, metric: str, arm: str, **options: Any) -> Partial:
     """The effect of an arm or a variable on a metric with size held: robust, confounded, emergent or reversed."""
     from forescale.judge.partial import partial as judged
@@ -644,7 +652,9 @@ def next_runs(fit: Fit | Stack | str, *, candidates: Any = None, group: str | No
 # -- reporting ------------------------------------------------------------------------------------------------------
 
 
-def report(fit: Fit | Stack | Benchmark | str, *plans: Any, backtest: Any = False, commands: Sequence[str] = ()) -> Report:
+def report(
+    fit: Fit | Stack | Benchmark | str, *plans: Any, backtest: Any = False, commands: Sequence[str] = ()
+) -> Report:
     """One self-contained page: verdict, tables, charts, checklist, citations, and the commands that made it.
 
     Args:
@@ -666,7 +676,9 @@ def report(fit: Fit | Stack | Benchmark | str, *plans: Any, backtest: Any = Fals
     tested = None if isinstance(backtest, bool) else backtest
     if not isinstance(believed, Fit):
         if tested is not None:
-            raise QueryError(message("a backtest of one law for the page of a stack", "its own rolling test: no backtest"))
+            raise QueryError(
+                message("a backtest of one law for the page of a stack", "its own rolling test: no backtest")
+            )
         return _stack_page(believed, plans, commands)
     remarks: tuple[str, ...] = ()
     if backtest is True:

@@ -145,6 +145,7 @@ def _describe(
         notes.append(alone if groups == 1 else many)
     spread = _covariance.knowledge_at(problem, u, clusters)
     notes += _doubts(problem, u, spread, alternatives)
+    notes += _frontier_notes(problem, u)
     residuals, residual_scale = problem.residuals(u)
     plain = problem.objective.kind in ("squared", "gaussian") or n < _covariance.FEW * p
     scale = root_mean_square if plain else robust_scale
@@ -256,6 +257,16 @@ def _doubts(problem: Problem, u: Array, spread: _covariance.Knowledge, alternati
                 )
             )  # fmt: skip
     return notes
+
+
+def _frontier_notes(problem: Problem, u: Array) -> list[Note]:
+    """What was estimated beside the law under the loss `frontier`."""
+    if problem.objective.kind != "frontier" or problem.objective.numbers[0] == 0.0:
+        return []
+    pred = problem.predict(u[None])
+    scale, share = problem.objective.profile(pred, problem.response, problem.weights[None])[0]
+    text = f"{100 * share:.0f} % of the rows lie above the law by an excess; noise of the others {100 * scale:.2g} %."
+    return [Note("info", "frontier", text + (" Which ones: fs.excess(fit)." if share > 0 else ""))]
 
 
 def _frozen(array: Array) -> Array:
