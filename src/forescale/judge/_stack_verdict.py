@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verdict of a stack: was it tested, did its own bands hold, do its members agree?"""
+"""The verdict of a stack: was it tested, did its own bands hold, do its members agree? And its calibration."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from forescale.fitting._fit import Finding, Verdict
 from forescale.fitting._stack import Stack
 from forescale.judge._thresholds import threshold
+from forescale.judge.calibration import Calibration, calibration
 
 ORDER = ("green", "amber", "red")
 
@@ -20,6 +21,17 @@ def stack_verdict(stack: Stack) -> Verdict:
     found.append(_certified(stack))
     level = max((f.level for f in found), key=ORDER.index)
     return Verdict(level, _headline(stack, level), tuple(found))
+
+
+def stack_calibration(stack: Stack) -> Calibration | None:
+    """How the pool's rolling predictions came out, by distance; those of one cut share their luck. None without."""
+    r = stack.rolling
+    if not len(r["cut"]):
+        return None
+    return calibration(
+        r["observed"], r["estimate"], r["lower"], r["upper"], df=stack.width.df, level=stack.level,
+        distance=r["distance"], cluster=r["cut"],
+    )  # fmt: skip
 
 
 def _reach(stack: Stack) -> float:

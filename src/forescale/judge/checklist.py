@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from forescale.fitting._fit import Fit
+from forescale.fitting._stack import Stack
 from forescale.judge import _checks
 from forescale.judge.backtest import Backtest
 from forescale.numerics.losses import loss as objective_of
@@ -34,6 +35,70 @@ FORM, SETUP, DATA, FIT = "Form", "Training setup", "Data", "Fit"
 def checklist(fit: Fit, backtest: Backtest | None = None) -> tuple[Item, ...]:
     """All questions in order, each answered from the fit, its table, its verdict and a backtest if there is one."""
     return (*_form(fit), *_setup(fit), *_data(fit), *_fitting(fit, backtest))
+
+
+def stack_checklist(stack: Stack) -> tuple[Item, ...]:
+    """The same questions about a pool of laws; the setup and the data are those of any fit to its rows."""
+    pool = stack.pooled
+    laws = dict.fromkeys(m.fit.law.id for m in stack.members)
+    counts = [len(m.fit.law.params) for m in stack.members]
+    lost = [m.fit.law.id for m in stack.members if m.fit.convergence is None or not m.fit.convergence.certified]
+    r = stack.rolling
+    tested = "no: the table is too small"
+    if len(r["cut"]):
+        inside = (r["observed"] >= r["lower"]) & (r["observed"] <= r["upper"])
+        tested = (
+            f"{len(r['cut'])} rolling predictions at {stack.width.cuts} cuts, up to {r['distance'].max():.3g}x: mean "
+            f"error {100 * np.mean(np.abs(r['estimate'] / r['observed'] - 1)):.2f} %, {100 * inside.mean():.0f} % "
+            f"inside the {100 * stack.level:.0f} % band known then"
+        )
+    items = [
+        Item(FORM, "Which form is fitted?", f"a weighted geometric mean of {', '.join(laws)}", "green"),
+        Item(
+            FORM,
+            "Which variables does it use, and what does it predict?",
+            f"{', '.join(stack.inputs)} -> {stack.law.output}",
+            "green",
+        ),
+        Item(
+            FORM,
+            "How many free parameters?",
+            f"{len(counts)} members of {min(counts)} to {max(counts)} each; the weights come from rolling errors",
+            "green",
+        ),
+        Item(
+            FORM, "Which parameters are shared or separate between groups?", "one curve for all rows", "green"
+        ),
+        *_setup(pool),
+        *_data(pool),
+        Item(FIT, "Which objective?", ", ".join(dict.fromkeys(m.fit.loss for m in stack.members)), "green"),
+        Item(
+            FIT,
+            "Which optimiser and starts?",
+            "variable projection, then batched Levenberg-Marquardt, the best of each member polished",
+            "green",
+        ),
+        Item(
+            FIT,
+            "Was the optimum reached?",
+            f"not certified: {', '.join(dict.fromkeys(lost))}" if lost else "certified for every member",
+            "amber" if lost else "green",
+        ),
+        Item(
+            FIT,
+            "How uncertain are the predictions?",
+            f"Student-t bands with {stack.width.df:g} degrees of freedom, from the rolling errors, the disagreement of "
+            "the members, the distance, and the noise of a run",
+            "green",
+        ),
+        Item(
+            FIT, "Was it checked on held-out, larger runs?", tested, "green" if len(r["cut"]) else "red"
+        ),
+        Item(FIT, "Can it be repeated?", f"seed {stack.seed}, forescale {stack.version or 'unknown'}", "green"),
+    ]
+    if stack.verdict is not None:
+        items.append(Item(FIT, "Verdict", stack.verdict.headline, stack.verdict.level))
+    return tuple(items)
 
 
 def _form(fit: Fit) -> list[Item]:

@@ -8,9 +8,11 @@ from typing import Any
 
 from forescale.core.errors import DependencyError, InputError, message, nearest
 from forescale.fitting._fit import Fit
+from forescale.fitting._stack import Stack
 from forescale.planning._plan import Plan
 
 FIT_CHARTS = ("loss", "contours", "isoflop", "residuals", "profiles")
+STACK_CHARTS = ("rolling", *FIT_CHARTS)
 
 
 def render(value: Any, kind: str | None = None, **options: Any) -> Any:
@@ -33,7 +35,7 @@ def specification(value: Any, kind: str | None = None, **options: Any) -> dict[s
 
     Args:
         value: what to draw.
-        kind: for a Fit one of `FIT_CHARTS` (default "loss" where the law has one input or is a surface over N and D,
+        kind: for a Stack one of `STACK_CHARTS` (default "loss"); for a Fit one of `FIT_CHARTS` (default "loss" where the law has one input or is a surface over N and D,
             else "residuals"); for a Plan "valley" or "frontier".
         **options: of that chart, e.g. `target=1e24`, `width=400`.
 
@@ -43,6 +45,8 @@ def specification(value: Any, kind: str | None = None, **options: Any) -> dict[s
     """
     if isinstance(value, Fit):
         return _of_fit(value, kind)(value, **options)
+    if isinstance(value, Stack):
+        return _of_stack(value, kind, **options)
     if isinstance(value, Plan):
         from forescale.reporting.charts.plan import plan
 
@@ -67,6 +71,22 @@ def specification(value: Any, kind: str | None = None, **options: Any) -> dict[s
         return compare(value, kind, **options)
     expected = "a Fit, a Plan, a Backtest, a Calibration or a Comparison"
     raise InputError(message(f"a {type(value).__name__} has no chart", expected))
+
+
+def _of_stack(stack: Stack, kind: str | None, **options: Any) -> dict[str, Any]:
+    """The pool's own charts; the others are those of the pool as one fit. A profile needs one law: its best member."""
+    if kind in (None, "loss"):
+        from forescale.reporting.charts.loss import loss
+
+        return loss(stack, **options)
+    if kind == "rolling":
+        from forescale.reporting.charts.rolling import rolling
+
+        return rolling(stack, **options)
+    if kind not in FIT_CHARTS:
+        raise InputError(message(f"there is no chart {kind!r} of a stack", "", nearest(kind, STACK_CHARTS)))
+    fit = stack.best if kind == "profiles" else stack.pooled
+    return _of_fit(fit, kind)(fit, **options)
 
 
 def _of_fit(fit: Fit, kind: str | None) -> Callable[..., dict[str, Any]]:

@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from forescale.judge.backtest import Backtest
 from forescale.reporting.charts import _axes as axes
 from forescale.reporting.charts import _theme as look
 from forescale.reporting.charts._data import records, tame
 
+Array = NDArray[np.float64]
+
 INSIDE, OUTSIDE = "the run fell inside its band", "outside"
 MOST = 400
 """Predictions drawn; of more, an even selection by distance."""
+SPREAD, CROWD = 0.035, 8
+"""Share of the axis over which dots at one distance are spread, and how many of them take all of it."""
 FAR = 4.0
 """Bands wider than this multiple of the 95 % quantile of the errors are cut at the frame."""
 
@@ -21,22 +28,65 @@ def backtest(result: Backtest, *, width: int = look.WIDTH) -> look.Spec:
     """Percent error of each prediction with its band, against distance."""
     points = result.points
     count = len(points["distance"])
-    order = np.argsort(points["distance"], kind="stable")
-    rows = order[np.unique(np.linspace(0, count - 1, min(count, MOST)).astype(np.intp))]
-    distance, observed = points["distance"][rows], points["observed"][rows]
-    error, lower, upper = (
-        100 * (points[name][rows] / observed - 1) for name in ("estimate", "prediction_lower", "prediction_upper")
-    )
-    inside = (lower <= 0) & (upper >= 0)
-    data = records(
-        distance=distance, error=error, lower=lower, upper=upper, observed=observed,
-        estimate=points["estimate"][rows], hit=np.where(inside, INSIDE, OUTSIDE),
+    data = errors(
+        points["distance"], points["observed"], points["estimate"], points["prediction_lower"],
+        points["prediction_upper"],
     )  # fmt: skip
+    percent = f"{100 * result.level:g} %"
+    return look.finish(
+        layers(data, f"distance: {tame(result.variable)} of the run / largest fitted", width),
+        "Backtest: hidden larger runs",
+        [
+            f"each dot is a run that the fit had not seen; its bar, the {percent} band, should reach the zero line",
+            f"{100 * result.covered:.0f} % of {count} predictions fell inside; mean error {result.mape:.2g} %"
+            + (f"; {len(data)} of them are drawn" if len(data) < count else ""),
+        ],
+        about=(
+            f"Errors of {count} predictions of hidden runs, up to {float(points['distance'].max()):.3g} "
+            f"times the largest fitted {tame(result.variable)}; "
+            f"{100 * result.covered:.0f} % inside their {percent} bands."
+        ),
+        width=width,
+        height=300,
+    )
+
+
+def errors(distance: Array, observed: Array, estimate: Array, lower: Array, upper: Array) -> list[dict[str, Any]]:
+    """Rows for `layers`: percent errors and bands of k predictions (each (k,)), or of an even selection of them.
+
+    Dots at one distance, as grids of sizes give them, are moved apart a little: `x` is where they are drawn.
+    """
+    order = np.argsort(distance, kind="stable")
+    rows = order[np.unique(np.linspace(0, len(order) - 1, min(len(order), MOST)).astype(np.intp))]
+    far, came = distance[rows], observed[rows]
+    error, low, high = (100 * (values[rows] / came - 1) for values in (estimate, lower, upper))
+    inside = (low <= 0) & (high >= 0)
+    return records(
+        x=_apart(far), distance=far, error=error, lower=low, upper=high, observed=came, estimate=estimate[rows],
+        hit=np.where(inside, INSIDE, OUTSIDE),
+    )  # fmt: skip
+
+
+def _apart(distance: Array) -> Array:
+    """Positions on the axis: equal distances (k,), in rising order, spread over `SPREAD` of the axis on either side."""
+    room = SPREAD * max(float(np.log(distance[-1] / distance[0])), float(np.log(2.0)))
+    place = np.log(distance)
+    start = 0
+    for end in range(1, len(place) + 1):
+        if end == len(place) or place[end] > place[start] + 1e-3:
+            if end - start > 1:
+                place[start:end] += np.linspace(-room, room, end - start) * min(1.0, (end - start) / CROWD)
+            start = end
+    return np.asarray(np.exp(place))
+
+
+def layers(data: list[dict[str, Any]], title: str, width: int) -> list[look.Spec]:
+    """Bands, dots and the zero line of what `errors` made, over distance on a logarithmic axis with this title."""
+    error, lower, upper, place = (np.array([row[name] for row in data]) for name in ("error", "lower", "upper", "x"))
     limit = _limit(error, lower, upper)
-    span = axes.widened(float(distance.min()), float(distance.max()))
-    title = f"distance: {tame(result.variable)} of the run / largest fitted"
+    span = axes.widened(float(place.min()), float(place.max()))
     where = {
-        "x": axes.logarithmic("distance", title, "number", span, look.x_ticks(width)),
+        "x": axes.logarithmic("x", title, "number", span, look.x_ticks(width)),
         "y": axes.linear("error", "predicted minus measured (%)", (-limit, limit)),
     }
     color = {
@@ -58,30 +108,13 @@ def backtest(result: Backtest, *, width: int = look.WIDTH) -> look.Spec:
     }  # fmt: skip
     coloured = {**where, "color": color}
     bands = {"x": where["x"], "y": {**where["y"], "field": "lower"}, "y2": {"field": "upper"}, "color": color}
-    layers = [
+    return [
         look.layer([{"error": 0}], "rule", {"y": where["y"]}, color=look.MUTED),
-        look.layer(data, "rule", bands, opacity=0.3 if len(rows) < 120 else 0.16, strokeWidth=1.4, clip=True),
+        look.layer(data, "rule", bands, opacity=0.3 if len(data) < 120 else 0.16, strokeWidth=1.4, clip=True),
         look.spoken(
             look.layer(data, "point", coloured, shape="circle", filled=True, size=36, opacity=0.9, clip=True), fields
         ),
     ]
-    percent = f"{100 * result.level:g} %"
-    return look.finish(
-        layers,
-        "Backtest: hidden larger runs",
-        [
-            f"each dot is a run that the fit had not seen; its bar, the {percent} band, should reach the zero line",
-            f"{100 * result.covered:.0f} % of {count} predictions fell inside; mean error {result.mape:.2g} %"
-            + (f"; {len(rows)} of them are drawn" if len(rows) < count else ""),
-        ],
-        about=(
-            f"Errors of {count} predictions of hidden runs, up to {float(points['distance'].max()):.3g} "
-            f"times the largest fitted {tame(result.variable)}; "
-            f"{100 * result.covered:.0f} % inside their {percent} bands."
-        ),
-        width=width,
-        height=300,
-    )
 
 
 def _limit(error: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from forescale.core.errors import InputError, message
 from forescale.core.quantity import format_short
 from forescale.fitting._fit import Fit
+from forescale.fitting._stack import Member, Stack
 from forescale.reporting.charts import _axes as axes
 from forescale.reporting.charts import _theme as look
 from forescale.reporting.charts._data import (
@@ -50,9 +51,11 @@ class _Line:
 
 
 def loss(
-    fit: Fit, *, target: float | Sequence[float] | None = None, beyond: float = 10.0, width: int = look.WIDTH
+    value: Fit | Stack, *, target: float | Sequence[float] | None = None, beyond: float = 10.0, width: int = look.WIDTH
 ) -> look.Spec:
     """Runs and law in one plane: for laws in N and D the least loss at each C, else the law of its one input.
+
+    Of a stack, the pool with its bands, and each member as a thin line.
 
     Args:
         target: compute (or value of the input) to mark; the bands reach there. Several may be given.
@@ -62,6 +65,7 @@ def loss(
     Raises:
         InputError: a law of several inputs that are not N and D.
     """
+    fit = value if isinstance(value, Fit) else value.pooled
     surface = plane(fit.law)
     if not surface and len(fit.law.inputs) != 1:
         raise InputError(
@@ -73,25 +77,26 @@ def loss(
     low, high = _seen(fit, name)
     end = max([high, *targets]) * (1.7 if targets else beyond)
     x_domain = (low / 1.7, max(end, low * 3.0))
-    lines = [_line(fit, name, grid(*x_domain, 81), level) for level in levels(fit)]
+    lines = [_line(value, name, grid(*x_domain, 81), level) for level in levels(fit)]
     ends, outside = _frame(fit, lines)
     x = axes.logarithmic("x", titled(fit, name), KINDS.get(name, "number"), x_domain, look.x_ticks(width))
     y = axes.logarithmic("loss", titled(fit, fit.law.output), "loss", ends)
     plane_of = {"x": x, "y": y}
-    bands, curves = _law_layers(fit, lines, plane_of, width)
+    stack = None if isinstance(value, Fit) else value
+    bands, curves = _law_layers(fit, lines, plane_of, width, stack)
     layers = [*bands]
     if fit.runs is not None:
         layers.append(_runs_layer(fit, fit.runs, name, plane_of))
     layers += curves
     if fit.runs is not None:
         layers += _edge(high, x, "largest run", name, look.MUTED, 0)
-    for i, value in enumerate(targets):
-        layers += _edge(value, x, "target", name, look.TARGET, 1 + i)
-        layers += _landing(fit, name, value, plane_of)
+    for i, aim in enumerate(targets):
+        layers += _edge(aim, x, "target", name, look.TARGET, 1 + i)
+        layers += _landing(value, name, aim, plane_of)
     return look.finish(
         layers,
         "Loss against compute" if name == "C" else f"Loss against {tame(name)}",
-        _words(fit, lines, outside),
+        _words(fit, lines, outside, stack),
         about=_about(fit, name, lines, high, targets),
         width=width,
     )
@@ -108,7 +113,8 @@ def _seen(fit: Fit, name: str) -> tuple[float, float]:
     return (float(low), float(high)) if 0 < low < high else WITHOUT_RUNS
 
 
-def _line(fit: Fit, name: str, x: Array, level: str | None) -> _Line:
+def _line(source: Fit | Stack, name: str, x: Array, level: str | None) -> _Line:
+    fit = source if isinstance(source, Fit) else source.pooled
     N = D = None
     if plane(fit.law):
         N, D, height = frontier(fit, x, level)
@@ -122,7 +128,7 @@ def _line(fit: Fit, name: str, x: Array, level: str | None) -> _Line:
     if not x.size:
         nothing = np.zeros(0)
         return _Line(level, x, nothing, (nothing, nothing), (nothing, nothing), N, D)
-    found = fit.predict(**given)
+    found = source.predict(None, **given)
     c, p = found.confidence, found.prediction
     return _Line(level, x, found.estimate, (c.lower, c.upper), (p.lower, p.upper), N, D)
 
@@ -147,12 +153,13 @@ def _frame(fit: Fit, lines: Sequence[_Line]) -> tuple[tuple[float, float], int]:
 
 
 def _law_layers(
-    fit: Fit, lines: Sequence[_Line], where: Mapping[str, Any], width: int
+    fit: Fit, lines: Sequence[_Line], where: Mapping[str, Any], width: int, stack: Stack | None
 ) -> tuple[list[look.Spec], list[look.Spec]]:
     """What lies under the runs (bands, tooltips of the line), and what lies over them (lines)."""
     if len(lines) > 1:
         return [], [_levels_layer(fit, lines, where, width)]
-    line, said = lines[0], "the law: least loss at each C" if plane(fit.law) else "the law"
+    line, said = lines[0], "the law" if stack is None else "the pool"
+    said += ": least loss at each C" if plane(fit.law) else ""
     percent = f"{100 * fit.level:g} %"
     bands = {
         f"{percent}: where a new run lands": (look.RUN_BAND, line.prediction),
@@ -174,7 +181,20 @@ def _law_layers(
     rows = records(x=line.x, loss=line.loss, **extra)
     stroke = look.keyed(look.layer(rows, "line", where, strokeWidth=2.2, clip=True), said, color)
     hover = look.layer(rows, "circle", where, size=60, opacity=0, clip=True)
-    return [*layers, look.spoken(hover, fields)], [stroke]
+    members = [] if stack is None else [_member_layer(m, line, where) for m in stack.members]
+    return [*layers, look.spoken(hover, fields)], [*members, stroke]
+
+
+def _member_layer(member: Member, line: _Line, where: Mapping[str, Any]) -> look.Spec:
+    """What one law of a pool says along the pool's line."""
+    law = member.fit.law
+    columns = {law.inputs[0]: line.x}
+    if line.N is not None and line.D is not None:
+        columns = {"N": line.N, "D": line.D, "C": 6.0 * line.N * line.D}
+    with np.errstate(all="ignore"):
+        value = np.broadcast_to(law(member.fit.params, **{k: columns[k] for k in law.inputs}), line.x.shape)
+    rows = [row for row in records(x=line.x, loss=value) if row["loss"] is not None]
+    return look.layer(rows, "line", where, color=look.INK, strokeWidth=0.9, opacity=0.45, clip=True)
 
 
 def _levels_layer(fit: Fit, lines: Sequence[_Line], where: Mapping[str, Any], width: int) -> look.Spec:
@@ -240,11 +260,11 @@ def _edge(value: float, x: look.Spec, what: str, name: str, color: str, line: in
     ]  # fmt: skip
 
 
-def _landing(fit: Fit, name: str, value: float, where: Mapping[str, Any]) -> list[look.Spec]:
+def _landing(source: Fit | Stack, name: str, value: float, where: Mapping[str, Any]) -> list[look.Spec]:
     """The law at the target, with the interval of a new run."""
-    if len(levels(fit)) > 1:
+    if isinstance(source, Fit) and len(levels(source)) > 1:
         return []
-    line = _line(fit, name, np.array([value]), levels(fit)[0])
+    line = _line(source, name, np.array([value]), levels(source)[0] if isinstance(source, Fit) else None)
     if not line.x.size:
         return []
     lower, upper = line.prediction
@@ -257,7 +277,7 @@ def _landing(fit: Fit, name: str, value: float, where: Mapping[str, Any]) -> lis
     return [look.layer(rows, "rule", ends, color=look.TARGET, strokeWidth=2.6, clip=True), spoken]
 
 
-def _words(fit: Fit, lines: Sequence[_Line], outside: int) -> list[str]:
+def _words(fit: Fit, lines: Sequence[_Line], outside: int, stack: Stack | None) -> list[str]:
     if fit.runs is None:
         said = [f"published constants {fit.source}: no runs stand behind this line"]
     elif len(lines) > 1:
@@ -266,6 +286,8 @@ def _words(fit: Fit, lines: Sequence[_Line], outside: int) -> list[str]:
         said = ["each dot is one run; runs above the line spent their compute less than optimally"]
     else:
         said = ["each dot is one run"]
+    if stack is not None and len(stack.members) > 1:
+        said.append("thin lines: the laws of the pool, one by one")
     if all(line.loss.size == 0 for line in lines):
         said.append("the law has no line of compute-optimal runs here: its loss has no minimum along a budget")
     if outside:
