@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from forescale.core.columns import resolve
 from forescale.core.errors import ColumnError, DataError, InputError, LawError, message, nearest
 from forescale.fitting._fit import Fit
 from forescale.fitting.estimate import fit as estimate
@@ -56,6 +57,18 @@ def of_fit(fit: Fit, name: str, level: str | None = None) -> Arm:
     return Arm(name, fit, level, runs, residuals)
 
 
+def label_of(runs: Runs, by: str) -> str:
+    """The column that a user means: the name itself, or what it was read as ("arm" becomes "group").
+
+    Raises:
+        ColumnError: no such column.
+    """
+    for name in (by, *resolve([by]).columns):
+        if name in runs:
+            return name
+    raise ColumnError(message(f"{runs.source} has no column {by!r}", "", nearest(by, [*runs.labels])))
+
+
 def of_table(
     runs: Runs,
     by: str,
@@ -73,12 +86,9 @@ def of_table(
             few rows to be fitted alone: then everything but the amplitudes.
 
     Raises:
-        ColumnError: no such label column.
         DataError: fewer than two levels.
         LawError: an unknown parameter, or all of them shared.
     """
-    if by not in runs:
-        raise ColumnError(message(f"{runs.source} has no column {by!r}", "", nearest(by, [*runs.labels])))
     runs = require(runs, *law.inputs, law.output)
     if by not in runs.labels:
         codes, named = runs.group_codes(by)

@@ -4,7 +4,7 @@
 The variable is the law's input; for laws in N and D it is compute, along the law's own compute-optimal frontier.
 Draws of a fit that was bootstrapped are its refits. Otherwise they are Student-t draws of log loss by the delta
 method, the same picture of uncertainty as the confidence band of `fit.predict`. Arms of one grouped fit share their
-draws; arms fitted apart to runs that pair share as much as their residuals do.
+draws. Where runs pair, what they share is taken care of in `_compare_difference`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Curves:
         seen: (arms, 2) least and largest x of each arm's runs; NaN where unknown.
         low, high: the range that the verdict speaks of.
         at: x (m,) -> log loss (arms, m) at the estimates.
+        slopes: x (m,) -> derivatives (P, m) of the log loss in the search coordinates, mean over the arms; for arms
+            of one law that were fitted apart.
         falling: whether every arm's law falls in the variable, so that a loss can be turned into compute.
     """
 
@@ -56,6 +58,7 @@ class Curves:
     low: float
     high: float
     at: Callable[[Array], Array]
+    slopes: Callable[[Array], Array]
     falling: bool
 
     def inside(self) -> NDArray[np.bool_]:
@@ -68,7 +71,6 @@ def curves(
     *,
     between: tuple[float, float] | None,
     given: Mapping[str, float],
-    correlation: float,
     count: int,
     seed: int,
     also: Sequence[float] = (),
@@ -91,16 +93,19 @@ def curves(
         jacobians.append(slope)
     if not all(np.isfinite(v[(x >= low) & (x <= high)]).all() for v in values):
         raise RefusedError(message("a curve is not positive and finite over the range", "a range inside the laws'"))
-    draws = _draws(arms, variable, x, given, values, jacobians, correlation, count, seed)
+    draws = _draws(arms, variable, x, given, values, jacobians, count, seed)
 
     def at(points: Array) -> Array:
-        return np.stack([_curve(arm, variable, points, given)[0] for arm in arms])
+        return np.stack([_value(arm, variable, points, given) for arm in arms])
+
+    def slopes(points: Array) -> Array:
+        return np.asarray(np.mean([_curve(arm, variable, points, given)[1] for arm in arms], axis=0))
 
     falling = all(
         variable in arm.law.decreasing_in or (variable == "C" and {"N", "D"} <= set(arm.law.decreasing_in))
         for arm in arms
     )
-    return Curves(variable, x, np.stack(values), draws, seen, low, high, at, falling)
+    return Curves(variable, x, np.stack(values), draws, seen, low, high, at, slopes, falling)
 
 
 def _variable(arms: Sequence[Arm], given: Mapping[str, float]) -> str:
@@ -199,6 +204,14 @@ def _columns(arm: Arm, points: Mapping[str, Array]) -> dict[str, Any]:
     return columns
 
 
+def _value(arm: Arm, variable: str, x: Array, given: Mapping[str, float]) -> Array:
+    """log loss (k,) at the estimate."""
+    columns = _columns(arm, _points(arm, variable, x, given))
+    with np.errstate(all="ignore"):
+        value = np.asarray(arm.fit.law.formula(**columns, **arm.fit.params), dtype=np.float64)
+        return np.broadcast_to(np.log(np.where(value > 0, value, np.nan)), x.shape)
+
+
 def _curve(arm: Arm, variable: str, x: Array, given: Mapping[str, float]) -> tuple[Array, Array]:
     """log loss (k,) and its derivatives (P, k) in the search coordinates. On a frontier the inputs may be held: the
     derivative of a minimum is the derivative at the minimum."""
@@ -225,7 +238,6 @@ def _draws(
     given: Mapping[str, float],
     values: Sequence[Array],
     jacobians: Sequence[Array],
-    correlation: float,
     count: int,
     seed: int,
 ) -> Array:
@@ -235,7 +247,6 @@ def _draws(
     usable = all(len(arm.fit.draws) or np.isfinite(arm.fit.covariance).any() for arm in arms)
     if not usable or b == 0:
         return np.empty((len(arms), 0, x.size))
-    common = rng.standard_normal((b, max(j.shape[0] for j in jacobians)))
     shared: dict[int, Array] = {}
     orders: dict[int, NDArray[np.intp]] = {}
     out = []
@@ -245,9 +256,8 @@ def _draws(
             out.append(_refits(arm, variable, x, given, order))
             continue
         if id(arm.fit) not in shared:
-            own = rng.standard_normal((b, jacobian.shape[0]))
-            z = correlation * common[:, : jacobian.shape[0]] + math.sqrt(1.0 - correlation**2) * own
-            shared[id(arm.fit)] = _away(arm.fit, z, rng)
+            normal = rng.standard_normal((b, jacobian.shape[0]))
+            shared[id(arm.fit)] = _away(arm.fit.covariance, arm.fit.df, normal, rng)
         away = shared[id(arm.fit)]
         known = np.isfinite(away).all(axis=0)
         with np.errstate(all="ignore"):
@@ -266,24 +276,18 @@ def _own_draws(fit: Fit) -> bool:
     return len(fit.draws) > 0 and (fit.draws_from.startswith("bootstrap") or not known)
 
 
-def _away(fit: Fit, z: Array, rng: np.random.Generator) -> Array:
-    """(B, P) Student-t steps of the search coordinates; NaN columns for parameters that the rows do not determine.
-
-    The root is a Cholesky factor of the covariance in its own units, so that arms of one law and one design turn the
-    same z into the same movement of the curve."""
+def _away(covariance: Array, df: float, z: Array, rng: np.random.Generator) -> Array:
+    """(B, P) Student-t steps of the search coordinates from standard normal z; NaN columns for parameters that the
+    rows do not determine."""
     b, p = z.shape
     out = np.full((b, p), np.nan)
-    known = np.isfinite(np.diag(fit.covariance))
-    part = fit.covariance[np.ix_(known, known)]
+    known = np.isfinite(np.diag(covariance))
+    part = covariance[np.ix_(known, known)]
     sd = np.sqrt(np.maximum(np.diag(part), 0.0))
     scale = np.where(sd > 0, sd, 1.0)
-    unit = part / np.outer(scale, scale)
-    eigenvalues, vectors = np.linalg.eigh(unit)
-    cleaned = (vectors * np.maximum(eigenvalues, 1e-14)) @ vectors.T
-    root = scale[:, None] * np.linalg.cholesky(cleaned + 1e-14 * np.eye(len(scale)))
-    stretch = np.ones(b)
-    if math.isfinite(fit.df):
-        stretch = np.sqrt(fit.df / rng.chisquare(fit.df, b))
+    values, vectors = np.linalg.eigh(part / np.outer(scale, scale))
+    root = scale[:, None] * vectors * np.sqrt(np.maximum(values, 0.0))
+    stretch = np.sqrt(df / rng.chisquare(df, b)) if math.isfinite(df) else np.ones(b)
     out[:, known] = (z[:, known] @ root.T) * stretch[:, None]
     return out
 

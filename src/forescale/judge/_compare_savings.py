@@ -15,6 +15,9 @@ from forescale.judge._compare_curves import Curves
 
 Array = NDArray[np.float64]
 
+DRAWS = 800
+"""Draws that are turned into multipliers: each is a curve to be read backwards."""
+
 
 @dataclass(frozen=True, eq=False)
 class Savings:
@@ -33,6 +36,10 @@ class Savings:
     upper: Array
     never: Array
     extrapolates: NDArray[np.bool_]
+
+    def part(self, rows: slice) -> Savings:
+        """Some of the points."""
+        return Savings(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -54,9 +61,8 @@ def savings(found: Curves, a: int, b: int, x: Sequence[float] | Array, level: fl
     if draws.shape[1]:
         usable = np.isfinite(draws[a]).all(axis=1) & np.isfinite(draws[b][:, index]).all(axis=1)
         if usable.mean() > 0.9:
-            logs = np.stack(
-                [_inverse(t, one, two[index]) - t[index] for one, two in zip(draws[a][usable], draws[b][usable])]
-            )
+            first, second = draws[a][usable][:DRAWS], draws[b][usable][:DRAWS]
+            logs = np.stack([_inverse(t, one, two[index]) - t[index] for one, two in zip(first, second)])
             tail = 0.5 * (1.0 - level)
             ends = np.quantile(logs, [tail, 1.0 - tail], axis=0, method="nearest")
             lower, upper = np.exp(np.minimum(ends[0], estimate)), np.exp(np.maximum(ends[1], estimate))

@@ -26,8 +26,13 @@ def place(variable: str, x: float) -> str:
     """x as people write it: "1.2e20 FLOP", "7.1B", "n_members = 12"."""
     kind = _KINDS.get(variable)
     if kind == "flop":
-        return f"{x:.3g} FLOP".replace("e+", "e")
-    return f"{variable} = {format_short(x, 'parameters') if kind else f'{x:.3g}'}"
+        return f"{_short(x)} FLOP"
+    return f"{variable} = {format_short(x, 'parameters') if kind else _short(x)}"
+
+
+def _short(x: float) -> str:
+    mantissa, e, exponent = f"{x:.3g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else mantissa
 
 
 def headline(c: Comparison) -> str:

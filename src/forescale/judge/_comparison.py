@@ -212,12 +212,10 @@ class Comparisons:
             "",
         ]
         for c in self.each:
-            lines.append(f"  {c.headline}")
+            lines.append(f"  {c.names[1]:<{width}}  {c.headline}")
             if c.pairs is not None and math.isfinite(c.pairs.lower):
-                lines.append(
-                    f"    {len(c.pairs)} pairs: {100 * c.pairs.mean:+.3f} % ({100 * c.pairs.lower:+.3f} to "
-                    f"{100 * c.pairs.upper:+.3f})"
-                )
+                ends = f"{100 * c.pairs.lower:+.3f} to {100 * c.pairs.upper:+.3f}"
+                lines.append(f"  {'':<{width}}  {len(c.pairs)} pairs: {100 * c.pairs.mean:+.3f} % ({ends})")
         lines += ["", f"  at {text.place(first.variable, self.target)}: chance of being the best"]
         for name, chance in sorted(self.best.items(), key=lambda item: -item[1]):
             lines.append(f"    {name:<{width}}  {chance:.3f}")

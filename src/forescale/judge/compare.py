@@ -27,6 +27,7 @@ from forescale.judge._compare_difference import (
     chance_of_crossing,
     crossings,
     of_curves,
+    of_paired_curves,
     of_pairs,
 )
 from forescale.judge._compare_next import next_run
@@ -46,6 +47,8 @@ Array = NDArray[np.float64]
 __all__ = ["Comparison", "Comparisons", "Point", "compare"]
 
 DRAWS = 2000
+RELATED = 0.3
+"""Residuals of pairs that correlate less share too little for the pairing to pay."""
 METHODS = ("auto", "curves", "pairs")
 
 
@@ -127,7 +130,7 @@ def compare(
         relative = [difference.column(target)[1] for _, difference in made]
         here = np.stack([np.zeros_like(relative[0]), *relative])
     else:
-        together = _curves(found, rule, 0.0)
+        together = _curves(found, rule)
         here = together.draws[:, :, int(np.argmin(np.abs(np.log(together.x / target))))]
     return Comparisons(found[0].name, each, target, _best(called, here))
 
@@ -186,6 +189,7 @@ def _arms(
         raise QueryError(
             message("one table without arms", "by=COLUMN, or a second table", _hint(a) or "a label column")
         )
+    by = arms_of.label_of(a, by)
     if pareto:
         a = frontier(a, by=by)
     return arms_of.of_table(a, by, law, share=share, loss=loss, level=level, rng=rng)
@@ -223,12 +227,11 @@ def _ordered(found: tuple[Arm, ...], reference: str | None) -> tuple[Arm, ...]:
     return (*first, *(arm for arm in found if arm.name != reference))
 
 
-def _curves(found: Sequence[Arm], rule: _Rule, correlation: float) -> Curves:
+def _curves(found: Sequence[Arm], rule: _Rule) -> Curves:
     return curves(
         found,
         between=rule.between,
         given=rule.given,
-        correlation=correlation,
         count=DRAWS,
         seed=rule.seed,
         also=rule.at,
@@ -240,14 +243,19 @@ def _pair(
 ) -> tuple[Comparison, Difference]:
     one, two = found
     notes = list(remarks)
-    both = _curves(found, rule, 0.0)
+    both = _curves(found, rule)
     paired = pairs(one, two, both.variable, rule.pair_by, rule.level)
-    related = safe_correlation(paired) if one.law.id == two.law.id and one.fit is not two.fit else 0.0
-    if related > 0.1:
-        both = _curves(found, rule, related)
-        notes.append(f"Paired runs share part of their residuals (correlation {related:.2f} at least): it cancels.")
     difference = of_curves(both, 0, 1)
     method, scatter = "curves", None
+    if len(difference.draws) and paired is not None and _whole(found, paired) and one.fit is not two.fit:
+        related = safe_correlation(paired) if one.law.id == two.law.id else 0.0
+        closer = of_paired_curves(both, paired, DRAWS, rule.seed) if related > RELATED else None
+        if closer is not None:
+            difference, both = closer, _through_pairs(both, closer)
+            notes.append(
+                f"Runs that pair share noise (correlation of residuals {related:.2f} at least): the difference of "
+                "the curves is fitted to the pairs, where it cancels."
+            )
     noise, noise_from, known = _noise(found, rule.noise)
     if rule.method == "pairs" or (rule.method == "auto" and (_few(found, paired) or not len(difference.draws))):
         if paired is not None and len(paired) >= 2:
@@ -275,6 +283,7 @@ def _pair(
     asked = list(rule.at) or [low, math.sqrt(low * high), high]
     target = max(asked) if rule.at else high
     over = np.geomspace(low, high if method == "pairs" and known else high * 10.0, 41)
+    saved = savings(both, 0, 1, [*asked, *over], rule.level)
     at_target = difference.column(target)[0]
     made = Comparison(
         names=(one.name, two.name),
@@ -287,8 +296,8 @@ def _pair(
         crossings=crossed,
         chance_of_crossing=chance_of_crossing(difference),
         points=tuple(_point(difference, x, rule.level) for x in asked),
-        savings_at=savings(both, 0, 1, asked, rule.level),
-        savings=savings(both, 0, 1, over, rule.level),
+        savings_at=None if saved is None else saved.part(slice(0, len(asked))),
+        savings=None if saved is None else saved.part(slice(len(asked), None)),
         curve=_columns(both, difference, rule.level),
         pairs=paired,
         target=target,
@@ -302,14 +311,17 @@ def _pair(
     return made, difference
 
 
+def _whole(found: Sequence[Arm], paired: Pairs) -> bool:
+    """Whether every run of both arms has a partner."""
+    rows = [0 if arm.runs is None else len(arm.runs) for arm in found]
+    return int(paired.n_a.sum()) == rows[0] and int(paired.n_b.sum()) == rows[1]
+
+
 def _few(found: Sequence[Arm], paired: Pairs | None) -> bool:
-    """Whether the arms pair throughout and have at most two rows per parameter: curves of their own would say less."""
-    tables = [arm.runs for arm in found]
-    if paired is None or len(paired) < 2 or any(runs is None for runs in tables):
+    """Whether the arms pair throughout, with at most two rows per parameter: curves of their own would say less."""
+    if paired is None or len(paired) < 2 or not _whole(found, paired):
         return False
-    rows = [len(runs) for runs in tables if runs is not None]
-    whole = int(paired.n_a.sum()) == rows[0] and int(paired.n_b.sum()) == rows[1]
-    return whole and min(rows) <= 2 * len(found[0].law.params)
+    return int(min(paired.n_a.sum(), paired.n_b.sum())) <= 2 * len(found[0].law.params)
 
 
 def _through_pairs(both: Curves, difference: Difference) -> Curves:
