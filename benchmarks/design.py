@@ -423,16 +423,20 @@ def _replay() -> None:
         steps = "; ".join(f"{100 * s:.1f} %, {n}: {100 * a:.2f} / {100 * b:.2f}" for s, n, a, b in result.steps)
         print(f"| {name} | {result.runs} | {result.cost:.3g} | "
               f"{100 * result.grid[0]:.2f} / {100 * result.grid[1]:.2f} % | {steps} |", flush=True)  # fmt: skip
-    for k, judge in enumerate(("surface of the whole sweep", "profile of the hidden budget")):
-        grid = np.array([r.grid[k] for r in found])
-        last = np.array([r.steps[-1][2 + k] for r in found])
-        share = np.array([r.steps[-1][0] for r in found])
-        good = int(np.sum(last <= grid + 1e-3))
-        print(
-            f"{judge}: median waste of the grid {100 * np.median(grid):.2f} %, of the design "
-            f"{100 * np.median(last):.2f} % for {100 * np.median(share):.0f} % of its compute; no worse (within "
-            f".1 %) in {good} of {len(found)}"
-        )
+    print("\nMedians: of the grid, of the design after its start and each batch (share of the grid's compute: waste)")
+    print("| data set | sweeps | judge | grid | design | no worse, within .1 % |\n|---|---|---|---|---|---|")
+    for name in dict.fromkeys(r.name.split()[0] for r in found):
+        some = [r for r in found if r.name.split()[0] == name]
+        for k, judge in enumerate(("whole sweep", "hidden runs")):
+            grid = np.array([r.grid[k] for r in some])
+            last = np.array([r.steps[-1][2 + k] for r in some])
+            stages = [[r.steps[min(i, len(r.steps) - 1)] for r in some] for i in range(5)]
+            said = ", ".join(
+                f"{100 * np.median([s[0] for s in step]):.1f} %: {100 * np.median([s[2 + k] for s in step]):.2f} %"
+                for step in stages
+            )
+            good = int(np.sum(last <= grid + 1e-3))
+            print(f"| {name} | {len(some)} | {judge} | {100 * np.median(grid):.2f} % | {said} | {good} |")
     print(f"{time.process_time() - began:.0f} CPU-s")
 
 

@@ -154,7 +154,7 @@ def described(basis: Basis, query: NextRunsQuery, batch: Batch) -> Plan:
         *_bends(basis, batch),
         *_judged(task, batch, size),
     ]
-    owed = [owed_n, owed_d, _noise_owed(batch), _prior_owed(basis)]
+    owed = [owed_n, owed_d, _evidence.other_compute(basis), _noise_owed(batch), _prior_owed(basis)]
     return Plan(
         question="next-runs",
         headline=_headline(task, batch, size),
@@ -348,6 +348,6 @@ planner = Planner(
     answer=answer,
     needs=("N", "D"),
     asks="compute-optimal",
-    papers=("hoffmann2022",),
+    papers=("chaloner1995",),
     example=Frozen({"at": "1e24 FLOP", "budget": "1e22 FLOP"}),
 )
