@@ -237,8 +237,8 @@ def fit(
     """Fit a law to runs: start search, certificate, intervals, verdict.
 
     Without a law the candidates of `judge/candidates.toml` are scored by rolling extrapolation and the better three
-    quarters are pooled into a Stack (see `select`). With a loss, groups or other options but no law, the law is Chinchilla's where
-    N and D are known, else a power law with a floor.
+    quarters are pooled into a Stack (see `select`). With a loss, groups or other options but no law, the law is
+    Chinchilla's where N and D are known, else a power law with a floor.
 
     Args:
         runs: a Runs, or anything `load` reads.

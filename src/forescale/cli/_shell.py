@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON (with `schema` and `version`) instead of text.")]
 STRICT = Annotated[bool, typer.Option("--strict", help="Exit with 1 when the verdict is red.")]
+FIT = Annotated[
+    str,
+    typer.Argument(
+        help="A fit or stack file, law:source, or runs (fitted with --law, or else the laws that extrapolate best)."
+    ),
+]
 LAW = Annotated[
     str | None,
     typer.Option("--law", "-l", help="A law id, `power(N)`, or a formula such as 'E + A*N**-a + B*D**-b'."),

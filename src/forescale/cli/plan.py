@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forescale.cli._shell import JSON, LAW, LOSS, OUT, say
+from forescale.cli._shell import FIT, JSON, LAW, LOSS, OUT, say
 
 if TYPE_CHECKING:
     from forescale.planning._plan import Planner
@@ -60,7 +60,7 @@ def _parameters(planner: Planner) -> list[inspect.Parameter]:
         inspect.Parameter(
             "fit",
             named,
-            annotation=Annotated[str, typer.Argument(help="A fit or stack file, law:source, or runs (with --law, or the laws that extrapolate best).")],
+            annotation=FIT,
         )
     ]
     for name, field in planner.query.model_fields.items():

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from forescale.cli._shell import JSON, LAW, LOSS, emit, pairs, say
+from forescale.cli._shell import FIT, JSON, LAW, LOSS, emit, pairs, say
 
 
 def register(app: typer.Typer, summary: str) -> None:
@@ -19,7 +19,7 @@ def register(app: typer.Typer, summary: str) -> None:
         help=summary + "\n\nExample: forescale predict fit.json --N 70B --D 1.4T --record ledger.jsonl",
     )
     def predict(
-        fit: Annotated[str, typer.Argument(help="A fit or stack file, law:source, or runs (with --law, or the laws that extrapolate best).")],
+        fit: FIT,
         N: Annotated[list[str] | None, typer.Option("--N", help="Parameters, e.g. 70B (repeatable).")] = None,
         D: Annotated[list[str] | None, typer.Option("--D", help="Training tokens, e.g. 1.4T (repeatable).")] = None,
         C: Annotated[

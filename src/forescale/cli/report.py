@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from forescale.cli._shell import LAW, LOSS, STRICT, say
+from forescale.cli._shell import FIT, LAW, LOSS, STRICT, say
 
 
 def register(app: typer.Typer, summary: str) -> None:
@@ -18,7 +18,7 @@ def register(app: typer.Typer, summary: str) -> None:
 
     @app.command("report", help=summary + "\n\nExample: forescale report fit.json --budget 1e21 -o report.html")
     def report(
-        fit: Annotated[str, typer.Argument(help="A fit or stack file, law:source, or runs (with --law, or the laws that extrapolate best).")],
+        fit: FIT,
         law: LAW = None,
         loss: LOSS = None,
         budget: Annotated[

@@ -64,7 +64,7 @@ def _held(stack: Stack) -> Finding:
     return Finding(
         "held",
         level,
-        f"{share:.0%} of the hidden runs lay inside the {stack.level:.0%} bands that were known at their cut.",
+        f"{inside.sum()} of {len(inside)} hidden runs lay inside the {stack.level:.0%} bands that were known at their cut.",
         "" if level == "green" else "The bands have been widened by these misses; still, expect more of them.",
     )
 

@@ -49,7 +49,7 @@ def stack_checklist(stack: Stack) -> tuple[Item, ...]:
         inside = (r["observed"] >= r["lower"]) & (r["observed"] <= r["upper"])
         tested = (
             f"{len(r['cut'])} rolling predictions at {stack.width.cuts} cuts, up to {r['distance'].max():.3g}x: mean "
-            f"error {100 * np.mean(np.abs(r['estimate'] / r['observed'] - 1)):.2f} %, {100 * inside.mean():.0f} % "
+            f"error {100 * np.mean(np.abs(r['estimate'] / r['observed'] - 1)):.2f} %, {inside.sum()} "
             f"inside the {100 * stack.level:.0f} % band known then"
         )
     items = [
@@ -66,9 +66,7 @@ def stack_checklist(stack: Stack) -> tuple[Item, ...]:
             f"{len(counts)} members of {min(counts)} to {max(counts)} each; the weights come from rolling errors",
             "green",
         ),
-        Item(
-            FORM, "Which parameters are shared or separate between groups?", "one curve for all rows", "green"
-        ),
+        Item(FORM, "Which parameters are shared or separate between groups?", "one curve for all rows", "green"),
         *_setup(pool),
         *_data(pool),
         Item(FIT, "Which objective?", ", ".join(dict.fromkeys(m.fit.loss for m in stack.members)), "green"),
@@ -91,9 +89,7 @@ def stack_checklist(stack: Stack) -> tuple[Item, ...]:
             "the members, the distance, and the noise of a run",
             "green",
         ),
-        Item(
-            FIT, "Was it checked on held-out, larger runs?", tested, "green" if len(r["cut"]) else "red"
-        ),
+        Item(FIT, "Was it checked on held-out, larger runs?", tested, "green" if len(r["cut"]) else "red"),
         Item(FIT, "Can it be repeated?", f"seed {stack.seed}, forescale {stack.version or 'unknown'}", "green"),
     ]
     if stack.verdict is not None:

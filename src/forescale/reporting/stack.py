@@ -63,7 +63,8 @@ def page(
     parts: dict[str, list[tuple[str, str, str]]] = {}
     for item in stack_checklist(judged):
         parts.setdefault(item.part, []).append((item.question, item.answer, item.level))
-    text = template("stack.html").render(
+    found = template("stack.html")
+    text = found.render(
         style=Markup(style),  # noqa: S704 - our own file
         policy=policy(style),
         title=title or f"{judged.runs.source}: {len(judged.members)} fits, pooled",
@@ -108,8 +109,8 @@ def _numbers(stack: Stack) -> list[Number]:
         mean = 100 * float(np.mean(np.abs(r["estimate"] / r["observed"] - 1)))
         out.append(
             Number(
-                f"{100 * _inside(stack).mean():.0f} %",
-                f"of {len(r['cut'])} hidden larger runs inside their {100 * stack.level:g} % band",
+                f"{_inside(stack).sum()} of {len(r['cut'])}",
+                f"hidden larger runs inside their {100 * stack.level:g} % band",
                 (f"mean error {mean:.2g} %",),
             )
         )
@@ -156,7 +157,9 @@ def _bands(stack: Stack) -> str:
     w = stack.width
     side = "wider" if w.tau > 1 else "narrower"
     scale = f"{abs(100 * (w.tau - 1)):.0f} % {side} than usual" if round(100 * w.tau) != 100 else "as wide as usual"
-    source = f"by the pool's own errors at {w.cuts} cut{'s' if w.cuts != 1 else ''}" if w.cuts else "untested here"
+    source = (
+        f"judged by the pool's own errors at {w.cuts} cut{'s' if w.cuts != 1 else ''}" if w.cuts else "untested here"
+    )
     return (
         f"The {100 * stack.level:g} % bands add the disagreement of the members, what laws lose with distance, the "
         f"noise of a run ({100 * w.noise:.2g} %), and a least error, as a Student-t distribution with {w.df:g} degrees "
@@ -174,7 +177,7 @@ def _tested(stack: Stack) -> list[Grid]:
     inside = _inside(stack)
     where = np.searchsorted(EDGES, r["distance"], side="left")
     percent = f"inside {100 * stack.level:g} %"
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for stretch, place in zip(found.by_distance, np.unique(where)):
         here = where == place
         rows.append(
@@ -184,7 +187,15 @@ def _tested(stack: Stack) -> list[Grid]:
                 f"{100 * stretch.width / 2:.2f} %",
             )
         )  # fmt: skip
-    head = ("beyond the cut", "predictions", "mean error", "bias", percent, "95 % limits of that", "half-width")
+    head: tuple[str, ...] = (
+        "beyond the cut",
+        "predictions",
+        "mean error",
+        "bias",
+        percent,
+        "95 % limits of that",
+        "half-width",
+    )
     note = "Bias: predicted minus measured. The limits know that predictions from one cut share their luck."
     by_distance = Grid("Rolling predictions by distance", head, tuple(rows), f"{note} {found.shape}")
     rows = []

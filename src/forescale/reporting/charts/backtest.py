@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ Array = NDArray[np.float64]
 INSIDE, OUTSIDE = "the run fell inside its band", "outside"
 MOST = 400
 """Predictions drawn; of more, an even selection by distance."""
-SPREAD, CROWD = 0.035, 8
-"""Share of the axis over which dots at one distance are spread, and how many of them take all of it."""
+SPREAD, MOST_SPREAD = 0.006, 0.1
+"""Share of the axis by which each further dot at one distance moves them apart, on either side, and the most."""
 FAR = 4.0
 """Bands wider than this multiple of the 95 % quantile of the errors are cut at the frame."""
 
@@ -68,25 +69,33 @@ def errors(distance: Array, observed: Array, estimate: Array, lower: Array, uppe
 
 
 def _apart(distance: Array) -> Array:
-    """Positions on the axis: equal distances (k,), in rising order, spread over `SPREAD` of the axis on either side."""
-    room = SPREAD * max(float(np.log(distance[-1] / distance[0])), float(np.log(2.0)))
+    """Positions on the axis for rising distances (k,): equal ones are spread, no further than halfway to the next."""
     place = np.log(distance)
-    start = 0
-    for end in range(1, len(place) + 1):
-        if end == len(place) or place[end] > place[start] + 1e-3:
-            if end - start > 1:
-                place[start:end] += np.linspace(-room, room, end - start) * min(1.0, (end - start) / CROWD)
-            start = end
-    return np.asarray(np.exp(place))
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(place) > 1e-3]))
+    ends = np.append(starts[1:], len(place))
+    width = math.log(_span(distance)[1] / _span(distance)[0])
+    gaps = np.concatenate([[width], np.diff(place[starts]), [width]])
+    moved = place.copy()
+    for i, (start, end) in enumerate(zip(starts, ends)):
+        room = min(SPREAD * (end - start - 1) * width, MOST_SPREAD * width, 0.4 * gaps[i], 0.4 * gaps[i + 1])
+        moved[start:end] += np.linspace(-room, room, end - start) if end - start > 1 else 0.0
+    return np.asarray(np.exp(moved))
+
+
+def _span(distance: Array) -> tuple[float, float]:
+    """Ends of the axis; where the distances are nearly one, it starts at the largest fitted run."""
+    low, high = axes.widened(float(distance.min()), float(distance.max()))
+    return (low, high) if high > 3 * low else (1.0, max(1.15 * float(distance.max()), 2.0))
 
 
 def layers(data: list[dict[str, Any]], title: str, width: int) -> list[look.Spec]:
     """Bands, dots and the zero line of what `errors` made, over distance on a logarithmic axis with this title."""
-    error, lower, upper, place = (np.array([row[name] for row in data]) for name in ("error", "lower", "upper", "x"))
+    error, lower, upper, far = (
+        np.array([row[name] for row in data]) for name in ("error", "lower", "upper", "distance")
+    )
     limit = _limit(error, lower, upper)
-    span = axes.widened(float(place.min()), float(place.max()))
     where = {
-        "x": axes.logarithmic("x", title, "number", span, look.x_ticks(width)),
+        "x": axes.logarithmic("x", title, "number", _span(far), look.x_ticks(width)),
         "y": axes.linear("error", "predicted minus measured (%)", (-limit, limit)),
     }
     color = {

@@ -51,7 +51,11 @@ class _Line:
 
 
 def loss(
-    value: Fit | Stack, *, target: float | Sequence[float] | None = None, beyond: float = 10.0, width: int = look.WIDTH
+    value: Fit | Stack,
+    *,
+    target: float | Sequence[float] | None = None,
+    beyond: float = 10.0,
+    width: int = look.WIDTH,
 ) -> look.Spec:
     """Runs and law in one plane: for laws in N and D the least loss at each C, else the law of its one input.
 
@@ -186,14 +190,17 @@ def _law_layers(
 
 
 def _member_layer(member: Member, line: _Line, where: Mapping[str, Any]) -> look.Spec:
-    """What one law of a pool says along the pool's line."""
-    law = member.fit.law
+    """What one law of a pool says along the pool's line, from the smallest of its own rows on."""
+    law, runs = member.fit.law, member.fit.runs
     columns = {law.inputs[0]: line.x}
     if line.N is not None and line.D is not None:
         columns = {"N": line.N, "D": line.D, "C": 6.0 * line.N * line.D}
     with np.errstate(all="ignore"):
         value = np.broadcast_to(law(member.fit.params, **{k: columns[k] for k in law.inputs}), line.x.shape)
-    rows = [row for row in records(x=line.x, loss=value) if row["loss"] is not None]
+    least = 0.0
+    if runs is not None:
+        least = float((compute(runs) if line.N is not None else runs[law.inputs[0]]).min())
+    rows = [row for row in records(x=line.x, loss=value) if row["loss"] is not None and row["x"] >= least]
     return look.layer(rows, "line", where, color=look.INK, strokeWidth=0.9, opacity=0.45, clip=True)
 
 

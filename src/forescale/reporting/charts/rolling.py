@@ -29,14 +29,14 @@ def rolling(stack: Stack, *, width: int = look.WIDTH) -> look.Spec:
     mean = 100 * float(np.mean(np.abs(r["estimate"] / r["observed"] - 1)))
     percent = f"{100 * stack.level:g} %"
     cuts = len(np.unique(r["cut"]))
-    share = f"{100 * inside.mean():.0f} %"
+    share = f"{inside.sum()} of {count}"
     return look.finish(
         layers(data, f"distance: {tame(stack.variable)} of the run / largest fitted", width),
         "Rolling test: hidden larger runs",
         [
             f"each dot is a run hidden from the pool; its bar, the {percent} band known then, should reach the zero "
             "line",
-            f"{share} of {count} predictions at {cuts} cut{'s' if cuts > 1 else ''} fell inside; mean error "
+            f"{share} predictions at {cuts} cut{'s' if cuts > 1 else ''} fell inside; mean error "
             f"{mean:.2g} %" + (f"; {len(data)} of them are drawn" if len(data) < count else ""),
         ],
         about=(
