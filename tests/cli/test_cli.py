@@ -16,7 +16,7 @@ import pytest
 
 from forescale.cli.main import COMMANDS
 
-SUBCOMMANDS = [(name,) for name in COMMANDS] + [("plan", "compute-optimal"), ("plan", "reach")]
+SUBCOMMANDS = [(name,) for name in COMMANDS] + [("plan", "compute-optimal"), ("plan", "next-runs"), ("plan", "reach")]
 
 
 def strict_json(text: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ class TestBuiltIn(PlannerCase):
     planners = tuple(planners().values())
     ladders: ClassVar = {
         "compute-optimal": Ladder("budget", (1e19, 1e20, 1e21, 1e22, 1e24, 1e26), rising=("N", "D", "C")),
+        "next-runs": Ladder("at", (1e21, 1e23, 1e25), rising=("N",), falling=("loss",)),
         "reach": Ladder("target", (2.6, 2.4, 2.2, 2.0, 1.9), rising=("N", "D", "C")),
     }
     scaled: ClassVar = {"budget": "FLOP", "at": "FLOP", "max_params": "parameters", "max_tokens": "tokens"}
