@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.errors import RefusedError, message
+from forescale.fitting import _search
 from forescale.fitting._fit import Convergence
 from forescale.fitting._problem import Problem
 from forescale.numerics import lm
@@ -45,7 +46,8 @@ NEAR = 0.2
 def optimum(problem: Problem, u0: Array, tried: int) -> tuple[Array, Convergence, float, Array]:
     """Solve all starts u0 (K, P), certify the best; also the end points (K, P) that reach the same objective."""
     data, w = problem.response, problem.weights
-    own = tried == u0.shape[0]  # the law's own starts are few, and all of them are solved
+    # The law's own starts are few, and all of them are solved; robust losses have several basins all the same.
+    own = tried == u0.shape[0] and problem.objective.kind in _search.PLAIN
     theta, objective = refined(problem, u0, QUICK if own else ROUNDS)
     if not np.isfinite(objective).any():
         raise RefusedError(

@@ -17,6 +17,12 @@ from forescale.numerics.starts import Box
 
 Array = NDArray[np.float64]
 
+PLAIN = ("squared", "gaussian")
+"""Kinds of objective that outliers pull."""
+
+CLEANED = 4
+"""How often a law is asked for starts when they do not."""
+
 APART = 0.04
 """Two candidates are distinct when they differ by this share of a start box in some coordinate."""
 
@@ -82,13 +88,26 @@ def _known(problem: Problem) -> Array:
     columns = [problem.columns[name] for name in law.inputs]
     if law.starts is None or any((values <= 0).any() for values in (*columns, y)):
         return nothing
-    with np.errstate(all="ignore"):
-        found = law.starts(*columns, y)
-    if any(name not in found for name in law.names):
-        return nothing
-    u = problem.space.search(np.stack([found[name] for name in law.names], axis=-1))
-    u = np.clip(u, problem.lower, problem.upper)
-    return np.asarray(u[np.isfinite(u).all(axis=1) & np.isfinite(problem.value(u))])
+    starts, rows = [], np.ones(y.size, dtype=bool)
+    for _ in range(1 if problem.objective.kind in PLAIN else CLEANED):
+        with np.errstate(all="ignore"):
+            found = law.starts(*(values[rows] for values in columns), y[rows])
+        if any(name not in found for name in law.names):
+            return nothing
+        u = problem.space.search(np.stack([found[name] for name in law.names], axis=-1))
+        u = np.clip(u, problem.lower, problem.upper)
+        u = u[np.isfinite(u).all(axis=1) & np.isfinite(problem.value(u))]
+        starts.append(u)
+        if u.shape[0] == 0:
+            break
+        # Regressions follow outliers, robust losses do not: once more without the rows that lie far off.
+        with np.errstate(all="ignore"):
+            off = np.abs(np.log(problem.predict(u[np.argmin(problem.value(u))][None])[0]) - np.log(y))
+        near = off <= 4.5 * np.median(off) + 1e-12
+        if near.sum() < len(law.names) + 2 or (near == rows).all():
+            break
+        rows = near
+    return np.concatenate(starts)
 
 
 def _scouted(problem: Problem, keep: int, count: int | None) -> tuple[Array, int]:
