@@ -11,8 +11,11 @@ import pytest
 from forescale.core.errors import ReadError
 from forescale.runs.datasets import dataset
 from forescale.runs.datasets._read_datablations import read as read_datablations
+from forescale.runs.datasets._read_epfl import read as read_epfl
+from forescale.runs.datasets._read_mixtures import read as read_mixtures
 from forescale.runs.datasets._read_olmo import read as read_olmo
 from forescale.runs.datasets._read_rectified import read as read_rectified
+from forescale.runs.datasets._read_routing import read as read_routing
 
 mirrored = pytest.mark.skipif("FORESCALE_MIRROR" not in os.environ, reason="needs a mirror of the public data sets")
 
@@ -56,9 +59,40 @@ def test_fine_tuning_has_thirty_models_by_three_tasks():
             "name,params,tokens,unique_tokens,val_loss,status\nx,1,1,1,1,1\n", "status holds numbers",
         ),
         (read_rectified, "flan.csv", {"files": ["flan.csv"]}, "config name,size\nx,1\n", "has other columns"),
+        (read_epfl, "run.json", {"files": ["run.json"]}, '{"config": {}, "summary": {}}', "lacks"),
+        (read_routing, "curves.csv.gz", {"file": "curves.csv.gz"}, "hyper_id,step\n1,2\n", "cannot be read"),
+        (read_mixtures, "m.csv", {"file": "m.csv", "eval": "c4"}, "a,b\n1,2\n", "has other columns"),
     ],
 )  # fmt: skip
 def test_another_table_is_refused(read, name, options, content, said, tmp_path):
     (tmp_path / name).write_text(content)
     with pytest.raises(ReadError, match=said):
         read(lambda file: tmp_path / file, options)
+
+
+@mirrored
+def test_cosine_runs_have_three_lengths_per_size():
+    runs = dataset("schedules-cosine", dataset="slimpajama")
+    sizes, counts = np.unique(runs["N"], return_counts=True)
+    assert counts.tolist() == [3] * len(sizes) == [3] * 8
+    largest = runs.where((runs["N"] == sizes[-1]) & (runs["steps"] == 50000))
+    assert largest["loss"][0] == pytest.approx(2.709195613861084)
+    assert np.all(largest["D"] == 50000 * 50 * 4 * 2 * 512)
+
+
+@mirrored
+def test_routed_models_end_at_their_last_step():
+    runs = dataset("routing")
+    assert set(runs["step"].tolist()) <= {248000.0, 249000.0, 250000.0}
+    assert runs["N"].max() == pytest.approx(1.308819e9, rel=1e-6)
+    dense = runs.where((runs.labels["router"] == "Dense") & (runs["N"] > 1e9))
+    assert dense["loss"].min() == pytest.approx(2.242015)
+
+
+@mirrored
+def test_mixtures_sum_to_one_and_name_their_models():
+    runs = dataset("dmsl-mixture-llm")
+    total = sum(runs[name] for name in runs.columns if name.startswith("weight_"))
+    assert total == pytest.approx(np.ones(len(runs)), abs=1e-3)
+    assert len(runs.group_codes("mixture")[1]) == 61
+    assert dataset("dmsl-mixture-llm", eval="arxiv")["loss"] == pytest.approx(runs["loss_arxiv"])
