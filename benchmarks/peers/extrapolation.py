@@ -30,12 +30,14 @@ from forescale.judge._protocol import Task, available, protocols
 from forescale.judge.benchmark import LEVEL
 
 Answer = dict[str, Any]
+DRAWS = 400
+"""Enough for the 5 % and 95 % quantiles; the package's cost is nearly proportional to it."""
 MOST_ROWS = 600
 """More rows than this would keep the slow package busy for hours."""
 
 
 def simple(task: Task, law: str) -> Answer:
-    """simple-scaling-laws: 1,000 draws, new-run interval; checkpoints of a run share its id."""
+    """simple-scaling-laws: new-run interval; checkpoints of a run share its id."""
     import polars as pl
     from simple_scaling_laws import fit
 
@@ -49,7 +51,7 @@ def simple(task: Task, law: str) -> Answer:
             "test_loss__l": rows["loss"],
         }
     )
-    model = fit(table, law=law, n_draws=1000, seed=0)
+    model = fit(table, law=law, n_draws=DRAWS, seed=0)
     points = pl.DataFrame({"model_size__n": task.held["N"], "dataset_size__d": task.held["D"]})
     low, high = 0.5 * (1 - LEVEL), 0.5 * (1 + LEVEL)
     said = model.predict(points, quantiles=[low, 0.5, high], kind="new-run")
