@@ -58,9 +58,13 @@ class Design:
     @cached_property
     def plan(self) -> Plan:
         """The batch as a Plan: tables, what more money would buy, other designs, warnings."""
+        from forescale.judge.verdict import verdict  # `tell` fits without one: only who reads needs it
+
         assert self._basis is not None  # noqa: S101 - `ask` fills it
+        unjudged = self.fit.runs is not None and self.fit.verdict is None
+        fit = replace(self.fit, verdict=verdict(self.fit)) if unjudged else self.fit
         with np.errstate(all="ignore"):
-            return next_runs.described(self._basis, self.query, self.batch)
+            return next_runs.described(replace(self._basis, fit=fit), self.query, self.batch)
 
     @property
     def runs(self) -> Mapping[str, Array]:

@@ -299,20 +299,16 @@ def _rows(
 def _fill(
     problem: Problem, candidates: Candidates, task: Task, money: float, N: Array, D: Array, starts: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Counts of all runs and of those that check the law: the latter first, the others around them."""
-    checks = np.zeros(candidates.cost.size, dtype=np.int64)
-    share = task.checks / max(task.runs, 1)
-    for k in _candidates.apart(candidates, N, D, task.checks, share * money):
-        checks[k] += 1
-    there = problem.slopes * np.sqrt(checks)[:, None]
-    rest = replace(problem, known=problem.known + there.transpose(0, 2, 1) @ there)
+    """Counts of all runs and of those that check the law: the latter last, far from everything else."""
+    share = money * task.checks / max(task.runs, 1)
     counts = _design.choose(
-        rest,
-        budget=money - float(candidates.cost @ checks),
-        runs=task.runs - int(checks.sum()),
-        repeats=task.repeats - checks,
-        starts=starts,
+        problem, budget=money - share, runs=task.runs - task.checks, repeats=task.repeats, starts=starts
     )
+    checks = np.zeros(candidates.cost.size, dtype=np.int64)
+    taken = counts > 0
+    near = np.concatenate([N, candidates.N[taken]]), np.concatenate([D, candidates.D[taken]])
+    for k in _candidates.apart(candidates, *near, task.checks, share):
+        checks[k] += 1
     return counts + checks, checks
 
 

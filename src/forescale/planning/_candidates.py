@@ -156,8 +156,8 @@ def refuse(limits: Limits) -> NoReturn:
 def apart(candidates: Candidates, N: Array, D: Array, count: int, money: float) -> list[int]:
     """Indices of up to `count` affordable candidates that lie farthest, in log N and log D, from all runs (N, D).
 
-    One after another, each farthest from the runs and from those already taken (maximin distance). They are there to
-    contradict the law where the other runs would not.
+    One after another, each farthest from the runs and from those already taken (maximin distance), never one that is
+    made already. They are there to contradict the law where the other runs would not.
     """
     here = np.log(np.stack([candidates.N, candidates.D], axis=1))
     there = np.log(np.stack([N, D], axis=1)) if N.size else here.mean(axis=0, keepdims=True)
