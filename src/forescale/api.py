@@ -500,11 +500,15 @@ def _arm(value: Any, law: Law | str | None, by: str | None) -> Any:
         return value
     if type(value).__name__ == "Stack":
         return as_fit(value)
-    if isinstance(value, (str, Path)) and law is None and by is None:
-        path = Path(value)
-        if path.suffix == ".json" or (":" in str(value) and not path.exists()):
-            return as_fit(fit_of(str(value)))
+    if isinstance(value, (str, Path)) and law is None and by is None and is_fit(str(value)):
+        return as_fit(fit_of(str(value)))
     return load(value)
+
+
+def is_fit(text: str) -> bool:
+    """Whether text names a fit (a JSON file, or `law:source`) and not a table."""
+    path = Path(text)
+    return path.suffix == ".json" or (":" in text and not path.exists())
 
 
 def excess(fit: Fit | Stack) -> Excess:
@@ -543,14 +547,15 @@ def pareto(runs: Any, **options: Any) -> Runs:
 
 
 def regimes(
-    runs: Any, x: str | None = None, y: str | None = None, *, better: str = "lower", level: float = 0.90
+    runs: Any, x: str | None = None, y: str | None = None, *, better: str | None = None, level: float = 0.90
 ) -> Regimes:
     """The regime of one curve: local exponents, change points with intervals, and a name for the trend.
 
     Args:
         runs: a table, or anything that `load` reads.
-        x, y: columns of the variable and the metric; default the first of C, N, D, steps that varies, and loss.
-        better: "lower" for losses and errors, "higher" for accuracies.
+        x, y: columns of the variable and the metric; default the first of C, N, D, steps that varies, and loss, or
+            score in a table without losses.
+        better: "lower" for losses and errors, "higher" for accuracies; default "higher" for score.
         level: of the intervals.
     """
     from forescale.judge.regimes import regimes as judged

@@ -84,13 +84,14 @@ def register(app: typer.Typer, summary: str) -> None:
         if by is None and b is None:
             raise QueryError(message(f"{a} alone", "a second arm, or --by COLUMN with the arms of one table"))
 
-        def table(source: str) -> Any:
+        def arm(source: str) -> Any:
+            if by is None and law is None and api.is_fit(source):
+                return source
             return read(source, column=column, convention=convention, where=where, drop_bad=drop_bad, reader=reader)
 
-        tables = by is not None or law is not None
         result = api.compare(
-            table(a) if tables else a,
-            b if b is None or not tables else table(b),
+            arm(a),
+            None if b is None else arm(b),
             by=by,
             law=law,
             share=None if share is None else _words(share),

@@ -54,7 +54,8 @@ def savings(found: Curves, a: int, b: int, x: Sequence[float] | Array, level: fl
     index = np.array([int(np.argmin(np.abs(np.log(found.x / p)))) for p in points])
     t = np.log(found.x)
     points = found.x[index]
-    estimate = _inverse(t, found.log_loss[a], found.log_loss[b][index]) - t[index]
+    middle = int(np.argmin(np.abs(t - 0.5 * math.log(found.low * found.high))))
+    estimate = _inverse(t, found.log_loss[a], found.log_loss[b][index], middle) - t[index]
     m = points.size
     lower, upper, never = (np.full(m, math.nan) for _ in range(3))
     draws = found.draws
@@ -62,7 +63,7 @@ def savings(found: Curves, a: int, b: int, x: Sequence[float] | Array, level: fl
         usable = np.isfinite(draws[a]).all(axis=1) & np.isfinite(draws[b][:, index]).all(axis=1)
         if usable.mean() > 0.9:
             first, second = draws[a][usable][:DRAWS], draws[b][usable][:DRAWS]
-            logs = np.stack([_inverse(t, one, two[index]) - t[index] for one, two in zip(first, second)])
+            logs = np.stack([_inverse(t, one, two[index], middle) - t[index] for one, two in zip(first, second)])
             tail = 0.5 * (1.0 - level)
             ends = np.quantile(logs, [tail, 1.0 - tail], axis=0, method="nearest")
             lower, upper = np.exp(np.minimum(ends[0], estimate)), np.exp(np.maximum(ends[1], estimate))
@@ -75,8 +76,11 @@ def savings(found: Curves, a: int, b: int, x: Sequence[float] | Array, level: fl
     return Savings(points, np.exp(estimate), lower, upper, never, outside | ~np.isfinite(needed))
 
 
-def _inverse(t: Array, curve: Array, levels: Array) -> Array:
-    """log x at which a falling curve (k,) passes through each level (m,): inf above, -inf below the grid."""
-    falling = np.minimum.accumulate(curve)
+def _inverse(t: Array, curve: Array, levels: Array, middle: int) -> Array:
+    """log x at which a falling curve (k,) passes through each level (m,): inf above, -inf below the grid.
+
+    Draws may bend back far outside of the runs; outward from the middle of the range a curve only falls."""
+    left = np.maximum.accumulate(curve[middle::-1])[::-1]
+    falling = np.concatenate([left, np.minimum.accumulate(curve[middle:])[1:]])
     place = np.interp(-levels, -falling, t)
     return np.where(levels < falling[-1], math.inf, np.where(levels > falling[0], -math.inf, place))

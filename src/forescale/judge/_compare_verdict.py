@@ -103,10 +103,10 @@ def outcome(
                 f"any difference is below {100 * typical:.2g} % on average over the range (at worst "
                 f"{100 * largest:.2g} %), where a pair of single runs shows {100 * limit:.2g} %",
             )
+        against = f"margin {100 * limit:.2g} %" if math.isfinite(limit) else "no noise is known to measure it by"
         return made(
             "undetermined",
-            f"no difference is sure, and one of {100 * typical:.2g} % on average is not excluded (margin "
-            f"{100 * limit:.2g} %)",
+            f"no difference is sure, and one of {100 * typical:.2g} % on average is not excluded ({against})",
         )
     within = [c for c in crossings if not c.beyond]
     last = within[-1] if within else None
