@@ -27,8 +27,8 @@ def register(app: typer.Typer, summary: str) -> None:
     def regimes(
         source: Annotated[str, typer.Argument(help="One curve: a file, a folder, a data set name, or - for stdin.")],
         x: Annotated[str | None, typer.Option("--x", help="The variable; default C, N, D or steps.")] = None,
-        y: Annotated[str | None, typer.Option("--y", help="The metric; default loss.")] = None,
-        better: Annotated[str, typer.Option("--better", help="lower (losses) or higher (accuracies).")] = "lower",
+        y: Annotated[str | None, typer.Option("--y", help="The metric; default loss, else score.")] = None,
+        better: Annotated[str | None, typer.Option("--better", help="lower (losses) or higher (accuracies).")] = None,
         level: Annotated[float, typer.Option("--level", help="Level of the intervals.")] = 0.90,
         column: COLUMN = None,
         convention: CONVENTION = None,

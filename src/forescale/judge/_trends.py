@@ -121,9 +121,9 @@ def with_floor(curve: Curve) -> Line | None:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             excess = np.exp(c[0] - c[1] * x)
             value = c[2] + excess
-            rest = target - np.log(value)
-        squares = float((w * rest * rest).sum())
-        return squares if np.isfinite(squares) and c[2] > 0 else math.inf, rest, excess / value
+            rest, share = target - np.log(value), excess / value
+            squares = float((w * rest * rest).sum())
+        return squares if np.isfinite(squares) and c[2] > 0 else math.inf, rest, share
 
     squares, rest, share = at(c)
     for _ in range(30):
@@ -173,7 +173,7 @@ def turning(curve: Curve, y: Array) -> dict[str, Any] | None:
     out["quadratic"] = scores.of(quadratic.squares, 3, 1.0)
     beside = (levels < vertex + centre).sum(), (levels > vertex + centre).sum()
     better = out["quadratic"] < min(0.0, out["flat"])
-    if levels.size < FEWEST_TURN or min(beside) < 2 or not better:
+    if levels.size < FEWEST_TURN or quadratic.df < 1 or min(beside) < 2 or not better:
         return out
     sides = _two_lines(curve, y, x, vertex) or _risen(curve, y, vertex + centre, quadratic)
     if (c > 0 and sides == 1) or (c < 0 and sides == -1):

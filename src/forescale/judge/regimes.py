@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from forescale.core.columns import resolve
 from forescale.core.errors import DataError, QueryError, message
 from forescale.core.files import to_plain
 from forescale.core.frozen import Frozen
@@ -161,15 +162,15 @@ class Regimes:
 
 
 def regimes(
-    runs: Runs, x: str | None = None, y: str | None = None, *, better: str = "lower", level: float = 0.90
+    runs: Runs, x: str | None = None, y: str | None = None, *, better: str | None = None, level: float = 0.90
 ) -> Regimes:
     """Name the regime of a curve of one variable.
 
     Args:
         runs: one curve; several curves are several calls.
         x: column of the variable; default the first of C, N, D, steps that varies.
-        y: column of the metric; default "loss".
-        better: "lower" for losses and errors, "higher" for accuracies.
+        y: column of the metric; default "loss", or "score" in a table without losses.
+        better: "lower" for losses and errors, "higher" for accuracies; default "higher" for score.
         level: of all intervals.
 
     Raises:
@@ -177,10 +178,16 @@ def regimes(
         DataError: fewer than three rows, a variable that is not positive, values that are not finite.
         QueryError: `better` or `level` make no sense.
     """
-    name = "loss" if y is None else y
-    variable = x if x is not None else _variable(runs)
+    name = _known(runs, y) if y is not None else ("loss" if "loss" in runs.columns else "score")
+    variable = _known(runs, x) if x is not None else _variable(runs)
+    better = better or ("higher" if name == "score" else "lower")
     table = require(runs, variable, name)
     return regimes_of(table[variable], table[name], table.weights, names=(variable, name), better=better, level=level)
+
+
+def _known(runs: Runs, name: str) -> str:
+    """The column of that name, or the canonical one that it is another name of."""
+    return name if name in runs.columns else next(iter(resolve([name]).columns), name)
 
 
 def _variable(runs: Runs) -> str:
