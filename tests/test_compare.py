@@ -154,7 +154,9 @@ def test_shared_noise_of_pairs_cancels() -> None:
 
 
 def test_pairs_stand_in_for_curves_where_rows_are_few() -> None:
-    found = two(4, 1, A=1100.0, alpha=0.166)
+    lower = table(curve(4, 3)["C"], 0.97 * curve(4, 3)["loss"])
+    found = compare(curve(4, 2), lower, law=POWER, names=("a", "b"))
+    assert isinstance(found, Comparison)
     assert found.method == "pairs"
     assert found.verdict == "B better"
     known = compare(curve(4, 0), curve(4, 1), law=POWER, names=("a", "b"), noise=0.004)
