@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from forescale.core.errors import InputError, RefusedError, message, nearest
 from forescale.fitting.estimate import fit
 from forescale.judge._protocol import Task
-from forescale.judge.backtest import backtest
+from forescale.judge.backtest import Backtest, backtest
 from forescale.judge.select import select
 from forescale.laws import Law, catalogue, find
 from forescale.runs.table import Runs
@@ -161,12 +161,27 @@ def usual_ratios(task: Task, level: float) -> Forecast:
     return _law_forecast(task, task.train.where((ratio >= 5) & (ratio <= 100)), law_for(task), level, "squared")
 
 
+def rolled(task: Task, law: Law, level: float) -> Backtest:
+    """A rolling backtest of the fitted rows; by row where there are too few runs to hide whole ones.
+
+    Raises:
+        RefusedError: too few rows as well.
+    """
+    rows = bare(task)
+    try:
+        return backtest(rows, law, level=level)
+    except RefusedError:
+        if "run" not in rows.labels:
+            raise
+    return backtest(replace(rows, labels={}), law, level=level)
+
+
 def widened(task: Task, level: float) -> Forecast:
     """The default law with the spread that a rolling backtest of the fitted rows teaches, where one is possible."""
     law = law_for(task)
     found = fit(task.train, law, level=level)
-    with suppress(InputError, RefusedError):  # too few rows to hide any: the bands stay the fit's own
-        found = found.with_spread(backtest(task.train, law, level=level).spread)
+    with suppress(RefusedError):  # too few rows to hide any: the bands stay the fit's own
+        found = found.with_spread(rolled(task, law, level).spread)
     said = found.predict(task.held)
     return Forecast(said.estimate, said.prediction.lower, said.prediction.upper)
 
@@ -180,8 +195,8 @@ def conformal(task: Task, level: float) -> Forecast:
     law = law_for(task)
     estimate = fit(task.train, law, level=level).predict(task.held).estimate
     try:
-        errors = np.abs(backtest(task.train, law, level=level).points["log_error"])
-    except (InputError, RefusedError):
+        errors = np.abs(rolled(task, law, level).points["log_error"])
+    except RefusedError:
         return Forecast(estimate)
     rank = int(np.ceil(level * (errors.size + 1)))
     half = float(np.sort(errors)[min(rank, errors.size) - 1])
