@@ -33,7 +33,10 @@ _KEEP = {1: 4, 2: 6, 3: 8, 4: 8}
 
 @dataclass(frozen=True)
 class Broken:
-    """L = a + b D^-c0 prod_i (1 + (D / d_i)^(1 / f_i))^(-c_i f_i), the product as a sum of soft pluses."""
+    """L = a + b D^-c_0 prod_i (1 + (D / d_i)^(1 / f_i))^(-c_i f_i).
+
+    In the exponent the product is a sum of soft pluses, which neither overflow nor lose digits.
+    """
 
     breaks: int
 

@@ -26,7 +26,7 @@ KEEP = 4
 
 
 def levelling(D: Any, A: Any, K: Any, alpha: Any) -> Any:
-    """L = A (1 / D + 1 / K)^alpha (M3; there gamma = 1 / K)."""
+    """L = A (1 / D + 1 / K)^alpha."""
     return A * (1.0 / D + 1.0 / K) ** alpha
 
 
@@ -44,7 +44,10 @@ def levelling_starts(D: Array, y: Array) -> dict[str, Array]:
 
 
 class _Sigmoidal:
-    """The formula of M4; a class, because what calls `root` is no formula that could be traced."""
+    """L = E + (E_0 - E) h with h / (1 - h)^s = (K / D)^alpha.
+
+    A class, because what calls `root` is no formula that could be traced.
+    """
 
     def __call__(self, D: Any, E: Any, E_0: Any, K: Any, alpha: Any, s: Any) -> Any:
         share = _share(alpha * (np.log(K) - np.log(D)), s)
