@@ -221,6 +221,19 @@ def test_several_arms_against_one() -> None:
     assert json.loads(found.to_json())["schema"] == "forescale/comparisons"
 
 
+def test_a_range_beyond_the_runs_is_said() -> None:
+    short = curve(16, 1, top=1e20)
+    assert not [n for n in compare(curve(16, 0), short, law=POWER).notes if "beyond" in n]  # type: ignore[union-attr]
+    far = compare(curve(16, 0), short, law=POWER, between=(1e18, 1e22))
+    assert isinstance(far, Comparison)
+    assert far.notes[-1].startswith("The range goes beyond the runs of B")
+    C = np.geomspace(1e23, 1e25, 8)
+    apart = compare(curve(16, 0), table(C, 1.7 + 1500 * C**-0.17), law=POWER)
+    assert isinstance(apart, Comparison)
+    assert apart.range == (1e18, 1e25)
+    assert "A and B" in "".join(apart.notes)
+
+
 def test_the_next_run() -> None:
     """An unsettled sign far out: the answer is a size that lowers the chance of being wrong, and says by how much."""
     found = compare(curve(12, 0, top=1e20), curve(12, 1, top=1e20, A=1490.0), law=POWER, names=("a", "b"), at=(1e22,))

@@ -47,7 +47,7 @@ class Curves:
         at: x (m,) -> log loss (arms, m) at the estimates.
         slopes: x (m,) -> derivatives (P, m) of the log loss in the search coordinates, mean over the arms; for arms
             of one law that were fitted apart.
-        falling: whether every arm's law falls in the variable, so that a loss can be turned into compute.
+        falling: whether every arm's curve falls over the range, so that a loss can be turned into compute.
     """
 
     variable: str
@@ -101,10 +101,8 @@ def curves(
     def slopes(points: Array) -> Array:
         return np.asarray(np.mean([_curve(arm, variable, points, given)[1] for arm in arms], axis=0))
 
-    falling = all(
-        variable in arm.law.decreasing_in or (variable == "C" and {"N", "D"} <= set(arm.law.decreasing_in))
-        for arm in arms
-    )
+    inside = (x >= low * (1 - 1e-12)) & (x <= high * (1 + 1e-12))
+    falling = all(bool((np.diff(value[inside]) <= 1e-12).all()) for value in values)
     return Curves(variable, x, np.stack(values), draws, seen, low, high, at, slopes, falling)
 
 

@@ -52,7 +52,7 @@ class Comparison:
         crossings: where the estimates change places, up to ten times the range; empty: no crossover in range.
         chance_of_crossing: share of the draws that change places inside the range.
         points: what was asked (`at`), or the ends and the middle of the range.
-        savings_at: compute multiplier at the same points; savings: over the range. None where the law does not fall.
+        savings_at: compute multiplier at the same points; savings: over the range. None where a curve does not fall.
         curve: columns `x`, `a`, `b` (losses), `difference`, `lower`, `upper` (pointwise), over the range and beyond.
         pairs: differences at shared design points, None where there are none.
         target: x at which seeds and the next run are asked: the largest of `at`, or the top of the range.
@@ -109,6 +109,9 @@ class Comparison:
     def summary(self) -> str:
         """Plain text."""
         return text.summary(self)
+
+    def __repr__(self) -> str:
+        return f"Comparison({self.names[1]} against {self.names[0]}: {self.headline})"
 
     @property
     def headline(self) -> str:
@@ -201,6 +204,9 @@ class Comparisons:
             if comparison.names[1] == name:
                 return comparison
         raise QueryError(message(f"there is no arm {name!r}", "", nearest(name, [c.names[1] for c in self.each])))
+
+    def __repr__(self) -> str:
+        return f"Comparisons({', '.join(c.names[1] for c in self.each)} against {self.reference})"
 
     def summary(self) -> str:
         """Plain text: one line per arm, and the ranking."""

@@ -273,6 +273,7 @@ def _pair(
             raise QueryError(
                 message("no two design points have runs of both arms", "runs that pair", "method='curves'")
             )
+    notes += _reach(both, found)
     if not len(difference.draws):
         notes.append("No intervals: a curve comes without uncertainty, or its rows do not determine it.")
     crossed = crossings(difference, rule.level)
@@ -309,6 +310,18 @@ def _pair(
         notes=tuple(dict.fromkeys(notes)),
     )
     return made, difference
+
+
+def _reach(both: Curves, found: Sequence[Arm]) -> list[str]:
+    """Remarks where the range is not that of both arms' runs."""
+    beyond = [
+        arm.name
+        for arm, (least, most) in zip(found, both.seen)
+        if both.low < least * (1 - 1e-9) or both.high > most * (1 + 1e-9)
+    ]
+    if not beyond:
+        return []
+    return [f"The range goes beyond the runs of {' and '.join(beyond)}: there the verdict trusts the law."]
 
 
 def _whole(found: Sequence[Arm], paired: Pairs) -> bool:
