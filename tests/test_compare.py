@@ -377,6 +377,7 @@ def test_one_seed_one_answer() -> None:
         ({"by": "arm", "noise": 0.0}, InputError, "noise"),
         ({"by": "arm", "at": (-1.0,)}, InputError, "positive"),
         ({"by": "arm", "between": (2.0, 1.0)}, InputError, "range"),
+        ({"by": "arm", "at": (1e200,)}, InputError, "decades apart"),
         ({"by": "arm", "pair_by": ("depth",)}, ColumnError, "depth"),
     ],
 )

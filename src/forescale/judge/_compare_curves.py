@@ -27,6 +27,7 @@ Array = NDArray[np.float64]
 
 REACH = 1e3
 """The grid goes this far beyond the runs on both sides: how far a saving is looked for."""
+MOST_DECADES = 40
 PER_DECADE = 24
 """Grid points per decade."""
 SMALLEST_N = 1e3
@@ -160,6 +161,13 @@ def _grid(low: float, high: float, also: Sequence[float]) -> Array:
     def piece(start: float, stop: float) -> Array:
         return np.geomspace(start, stop, max(int(PER_DECADE * math.log10(stop / start)), 2) + 1)
 
+    if max([*also, high]) / min([*also, low]) > 10.0**MOST_DECADES:
+        raise InputError(
+            message(
+                f"points from {min([*also, low]):g} to {max([*also, high]):g}",
+                f"at most {MOST_DECADES} decades apart: no law holds further",
+            )
+        )
     inside = np.geomspace(low, high, max(int(PER_DECADE * math.log10(high / low)), 40) + 1)
     ends = [*also, low, high]
     parts = [piece(min(ends) / REACH, low), inside, piece(high, max(ends) * REACH), np.array(list(also), dtype=float)]
