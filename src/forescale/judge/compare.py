@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from forescale.core.errors import InputError, QueryError, message, nearest
 from forescale.fitting._covariance import FEW
 from forescale.fitting._fit import Fit
-from forescale.fitting._tails import robust_scale
+from forescale.fitting._tails import robust_scale, t_quantile
 from forescale.judge import _compare_arms as arms_of
 from forescale.judge._compare_arms import Arm
 from forescale.judge._compare_curves import Curves, curves
@@ -280,6 +280,8 @@ def _pair(
     judged = outcome(
         difference, crossed, noise=noise, margin=rule.margin, sure=sure, level=rule.level, scatter=scatter
     )
+    if method == "curves" and judged.word in ("no difference", "undetermined"):
+        notes += _more(paired, sure)
     low, high = difference.low, difference.high
     asked = list(rule.at) or [low, math.sqrt(low * high), high]
     target = max(asked) if rule.at else high
@@ -310,6 +312,20 @@ def _pair(
         notes=tuple(dict.fromkeys(notes)),
     )
     return made, difference
+
+
+def _more(paired: Pairs | None, sure: float) -> list[str]:
+    """A remark where the pairs are sure of a difference and the curves are not."""
+    if paired is None or len(paired) < 6:
+        return []
+    k = len(paired)
+    if abs(paired.mean) <= t_quantile(sure, k - 1) * paired.sd / math.sqrt(k):
+        return []
+    better = "B" if paired.mean < 0 else "A"
+    return [
+        f"The pairs say more than the curves: over {k} shared design points {better} is lower by "
+        f"{100 * abs(paired.mean):.2g} % on average. method='pairs' judges by them."
+    ]
 
 
 def _reach(both: Curves, found: Sequence[Arm]) -> list[str]:
