@@ -283,7 +283,11 @@ def _refuses(task: Task, level: float) -> Forecast:
 
 
 def _negative(task: Task, level: float) -> Forecast:
-    return Forecast(-task.held["loss"])
+    return Forecast(-np.ones(len(task.held)))
+
+
+def _looks(task: Task, level: float) -> Forecast:
+    return Forecast(task.held["loss"])
 
 
 def _broken(task: Task, level: float) -> Forecast:
@@ -292,6 +296,8 @@ def _broken(task: Task, level: float) -> Forecast:
 
 def test_a_method_of_ones_own_takes_part_and_may_refuse():
     own = [Method("mine", "ours", _refuses), Method("below", "negative", _negative), "last"]
+    looks = run([parse(OWN, "sweep")], [Method("looks", "at what is hidden", _looks)], load=sweep)
+    assert "no column" in looks.failures()["looks"]["sweep"]
     broken = run([parse(OWN, "sweep")], [Method("broken", "a bug", _broken)], load=sweep)
     assert broken.failures()["broken"] == {"sweep": "ZeroDivisionError: a bug"}
     found = run([parse(OWN, "sweep")], own, load=sweep)

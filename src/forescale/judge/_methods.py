@@ -57,8 +57,9 @@ class Method:
     Attributes:
         id: the name in tables.
         about: one line.
-        predict: (task, level) -> Forecast; it may read `task.train` and the inputs of `task.held`, no more. It
-            raises a `ForescaleError` where it refuses. Importable by name, so that it can go to another process.
+        predict: (task, level) -> Forecast. The task that it gets holds the inputs of the held-out rows, not their
+            loss. It raises a `ForescaleError` where it refuses. Importable by name, so that it can go to another
+            process.
         applies: whether the method is about such a task.
     """
 
@@ -102,15 +103,14 @@ def _law_forecast(task: Task, rows: Runs, law: Law, level: float, loss: str | No
     return Forecast(said.estimate, said.prediction.lower, said.prediction.upper)
 
 
-def bare(task: Task) -> Runs:
-    """The fitted rows with the columns that laws may read, the loss and which run they belong to; no more."""
-    rows = task.train
+def bare(task: Task, *, held: bool = False) -> Runs:
+    """The fitted rows with the columns that laws may read, the loss and which run they belong to; no more. Of the
+    held-out rows not even the loss."""
+    rows = task.held if held else task.train
+    names = task.inputs if held else (*task.inputs, "loss")
     labels = {"run": rows.labels["run"]} if "run" in rows.labels else {}
     return Runs(
-        columns={name: rows[name] for name in (*task.inputs, "loss")},
-        labels=labels,
-        conventions=rows.conventions,
-        source=task.name,
+        columns={name: rows[name] for name in names}, labels=labels, conventions=rows.conventions, source=task.name
     )
 
 

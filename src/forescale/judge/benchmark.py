@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ import numpy as np
 from forescale.core.errors import ForescaleError, InputError, message
 from forescale.core.files import to_json, write_atomic
 from forescale.judge import _standings, _tables
-from forescale.judge._methods import Forecast, Method, methods
+from forescale.judge._methods import Forecast, Method, bare, methods
 from forescale.judge._protocol import Load, Protocol, Task, available, protocols
 from forescale.judge._results import Result, restored, result
 from forescale.judge._standings import Row
@@ -213,7 +213,7 @@ def _one(block: tuple[Method, Task, float]) -> Result:
     failed, said = "", None
     try:
         with np.errstate(all="ignore"):
-            said = method.predict(task, level)
+            said = method.predict(replace(task, held=bare(task, held=True)), level)
         if not np.all(np.isfinite(said.estimate) & (said.estimate > 0)):
             failed = "a prediction is not a positive number"
     except ForescaleError as error:
