@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from forescale.core.errors import InputError, QueryError, ReadError, RefusedError, message
+from forescale.core.errors import DataError, InputError, QueryError, ReadError, RefusedError, message
 from forescale.fitting._fit import Finding, Fit
 from forescale.laws import (
     Law,
@@ -307,6 +307,8 @@ def select(
     from forescale.judge._stack_verdict import stack_verdict
     from forescale.judge.select import select as chosen
 
+    if not 0.0 < level < 1.0:
+        raise DataError(message(f"an interval level of {level}", "a number between 0 and 1, e.g. 0.9"))
     default_law(table := runs if isinstance(runs, Runs) else load(runs))
     stack = chosen(table, laws=laws, level=level, rng=rng, secondary=secondary)
     return stack.with_verdict(stack_verdict(stack))

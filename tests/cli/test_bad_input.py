@@ -121,7 +121,8 @@ def test_impossible_values(cli, columns, table, name: str, value: str) -> None:
 @pytest.mark.parametrize("rows", [1, 2])
 def test_too_few_rows(cli, columns, table, rows: int) -> None:
     few = table("few.csv", {name: values[:rows] for name, values in columns.items()})
-    refused(cli("fit", few), "5 parameters")
+    refused(cli("fit", few), "more rows" if rows > 1 else "several sizes")
+    refused(cli("fit", few, "--law", "chinchilla"), "5 parameters")
     refused(cli("backtest", few))
     refused(cli("isoflop", few))
     assert cli("load", few).code == 0
@@ -146,7 +147,7 @@ def test_N_proportional_to_D(cli, columns, table, tmp_path: Path) -> None:
     said = cli("plan", "compute-optimal", out, "--budget", "1e21")
     if said.code == 0:
         assert "[red]" in said.out
-        assert "Not to be relied on" in said.out
+        assert "Not to be relied on" in " ".join(said.out.split())
     else:
         refused(said)
 
@@ -203,8 +204,9 @@ def test_a_truncated_parquet_file(cli, columns, tmp_path: Path) -> None:
 def test_spellings_of_a_good_file(cli, columns, runs_csv, tmp_path: Path, spell: Callable[[str], bytes]) -> None:
     path = tmp_path / "spelt.csv"
     path.write_bytes(spell(as_text(columns)))
-    expected = json.loads(cli("fit", runs_csv, "--json").out)["params"]
-    assert json.loads(cli("fit", path, "--json").out)["params"] == expected
+    law = ("--law", "chinchilla", "--json")
+    expected = json.loads(cli("fit", runs_csv, *law).out)["params"]
+    assert json.loads(cli("fit", path, *law).out)["params"] == expected
 
 
 def test_latin_1_is_read_and_said(cli, columns, tmp_path: Path) -> None:

@@ -118,25 +118,25 @@ def test_conventions_from_the_command_line_make_the_verdict_green(cli, runs_csv:
 
 
 def test_stdin(cli, runs_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from_file = strict_json(cli("fit", runs_csv, "--json").out)
+    from_file = strict_json(cli("fit", runs_csv, "--law", "chinchilla", "--json").out)
 
     class Pipe(io.TextIOWrapper):
         pass
 
     monkeypatch.setattr(sys, "stdin", Pipe(io.BytesIO(runs_csv.read_bytes())))
-    from_pipe = strict_json(cli("fit", "-", "--json").out)
+    from_pipe = strict_json(cli("fit", "-", "--law", "chinchilla", "--json").out)
     assert from_pipe["params"] == from_file["params"]
 
 
 def test_out_is_written_whole_or_not_at_all(cli, runs_csv: Path, tmp_path: Path) -> None:
     target = tmp_path / "fit.json"
-    assert cli("fit", runs_csv, "-o", target).code == 0
+    assert cli("fit", runs_csv, "--law", "chinchilla", "-o", target).code == 0
     before = target.read_bytes()
     strict_json(before.decode())
     assert [p.name for p in tmp_path.iterdir()] == ["fit.json"]  # no temporary file stays
     assert cli("fit", runs_csv, "--law", "E + 10**N", "-o", target).code == 2
     assert target.read_bytes() == before
-    said = cli("fit", runs_csv, "-o", "/dev/null/fit.json")
+    said = cli("fit", runs_csv, "--law", "chinchilla", "-o", "/dev/null/fit.json")
     assert said.code == 2
     assert said.err.startswith("forescale: ")
 
@@ -153,7 +153,7 @@ def test_bad_rows_are_dropped_only_on_request(cli, columns, table) -> None:
     loss[3] = np.nan
     path = table("holes.csv", {**columns, "loss": loss})
     assert cli("fit", path).code == 2
-    said = cli("fit", path, "--drop-bad", "--json")
+    said = cli("fit", path, "--law", "chinchilla", "--drop-bad", "--json")
     assert said.code == 0
     assert len(strict_json(said.out)["residuals"]) == 35
 
@@ -161,7 +161,8 @@ def test_bad_rows_are_dropped_only_on_request(cli, columns, table) -> None:
 def test_where_and_column(cli, columns, table) -> None:
     path = table("odd.csv", {"size of it": columns["N"], "D": columns["D"], "loss": columns["loss"]})
     assert cli("fit", path, "--law", "chinchilla").code == 2
-    said = cli("fit", path, "--column", "N=size of it", "--where", "D>3e9", "--where", "N<5B", "--json")
+    law = ("--law", "chinchilla")
+    said = cli("fit", path, *law, "--column", "N=size of it", "--where", "D>3e9", "--where", "N<5B", "--json")
     assert said.code == 0
     assert len(strict_json(said.out)["residuals"]) == 25
 
@@ -181,7 +182,7 @@ def test_fix_tie_rename_add(cli, runs_csv: Path) -> None:
     tied = fitted(cli, runs_csv, "--tie", "beta=alpha")
     assert list(tied) == ["E", "A", "alpha", "B"]
     renamed = fitted(cli, runs_csv, "--rename", "alpha=a", "--rename", "beta=b")
-    plain = fitted(cli, runs_csv)
+    plain = fitted(cli, runs_csv, "--law", "chinchilla")
     assert list(renamed) == ["E", "A", "a", "B", "b"]
     assert list(renamed.values()) == pytest.approx(list(plain.values()), rel=1e-7)
     # E + A N^-alpha, plus a power law in D under other names: Chinchilla again
@@ -293,7 +294,7 @@ def program(*words: Any, stdin: bytes | None = None, **environment: str) -> subp
 
 
 def test_as_a_program(runs_csv: Path, tmp_path: Path) -> None:
-    done = program("fit", "-", "--json", stdin=runs_csv.read_bytes())
+    done = program("fit", "-", "--law", "chinchilla", "--json", stdin=runs_csv.read_bytes())
     assert done.returncode == 0
     assert done.stderr == ""
     strict_json(done.stdout)
@@ -312,7 +313,7 @@ def test_no_colour_when_asked_and_none_in_a_pipe(fit_json: Path) -> None:
 
 def test_a_reader_that_goes_away_is_no_error(runs_csv: Path) -> None:
     reader = subprocess.Popen(
-        [sys.executable, "-m", "forescale", "fit", str(runs_csv), "--json"],
+        [sys.executable, "-m", "forescale", "fit", str(runs_csv), "--law", "chinchilla", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

@@ -86,7 +86,7 @@ def register(app: typer.Typer, summary: str) -> None:
             "--law": law, "--loss": loss, "--fix": fix, "--tie": tie, "--rename": rename, "--add": add,
             "--group-by": group_by, "--separate": separate, "--bootstrap": bootstrap, "--profile": profile,
         }  # fmt: skip
-        given = [option for option, value in about_one.items() if value]
+        given = [option for option, value in about_one.items() if value not in (None, 0, [])]
         if given and (laws or secondary):
             seen = f"{'--laws' if laws else '--secondary'} and {given[0]}"
             raise QueryError(message(seen, "several laws compared, or one law fitted", f"leave out {given[0]}"))

@@ -55,7 +55,7 @@ def summary(stack: Stack) -> str:
 def scoreboard(stack: Stack, others: int = OTHERS) -> tuple[list[str], list[list[str]], str]:
     """The members and the best candidates without weight as a table (head, rows), and what it leaves out.
 
-    Columns that no row fills are not there: evidence needs candidates on all rows, leave-one-out was asked for or not.
+    Columns that no row fills are not there: leave-group-out is made on request, evidence needs fits to all rows.
     """
     s = stack.scores
     tried = np.isfinite(s["score"])

@@ -51,7 +51,7 @@ def leave_group_out(wanted: Sequence[Candidate], runs: Runs, size: Array, inputs
 
 
 def folds(runs: Runs, size: Array, column: str) -> NDArray[np.intp] | None:
-    """(n,) group of each row: a run where rows are checkpoints, else a level of a column; None where there are few."""
+    """(n,) group of each row: a run where rows are checkpoints, else levels of a column; None where there are few."""
     codes, places = _levels(runs, size, column)
     if len(places) < LEAST:
         return None

@@ -3,24 +3,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from forescale.fitting._fit import Finding, Verdict
 from forescale.fitting._stack import Stack
+from forescale.judge import _checks
+from forescale.judge._reference import reference
 from forescale.judge._thresholds import threshold
 from forescale.judge.calibration import Calibration, calibration
+from forescale.judge.verdict import lowered
 
 ORDER = ("green", "amber", "red")
 
+OWN = ("tested", "held", "errors")
+"""Findings about the pool's own predictions."""
+SPLIT = ("confounded", "levels")
+"""Findings that forbid splitting a budget between N and D even where predictions along the runs hold."""
+UNUSABLE = ("constant", "convention-differs", "C-disagrees", "groups")
+"""Findings that, when red, leave nothing to use."""
+
 
 def stack_verdict(stack: Stack) -> Verdict:
-    """Findings about the pool's rolling predictions; the headline says how far it may be believed."""
+    """Findings about the pool's rolling predictions and about the table; the headline says how far to believe it."""
     found = [_tested(stack)]
     if stack.width.cuts >= 2:
         found += [_held(stack), _errors(stack)]
-    found.append(_certified(stack))
+    found += [_certified(stack), *_table(stack)]
     level = max((f.level for f in found), key=ORDER.index)
-    return Verdict(level, _headline(stack, level), tuple(found))
+    order = sorted(found, key=lambda f: -ORDER.index(f.level))
+    return Verdict(level, _headline(stack, found), tuple(order))
+
+
+def _table(stack: Stack) -> list[Finding]:
+    """What the table lacks for any law in these inputs, as for a verdict on one law: design, conventions, groups."""
+    best = stack.best
+    all_rows = replace(
+        best, runs=stack.runs, residuals=stack.residuals, fitted_range=stack.fitted_range, notes=stack.notes
+    )
+    found = [*_checks.design(all_rows), *_checks.conventions(all_rows)]
+    if set(stack.runs.labels) - {"run"}:
+        found += [f for f in _checks.structure(best, reference(best)) if f.code == "groups"]
+    return found
 
 
 def stack_calibration(stack: Stack) -> Calibration | None:
@@ -64,7 +90,7 @@ def _held(stack: Stack) -> Finding:
     return Finding(
         "held",
         level,
-        f"{inside.sum()} of {len(inside)} hidden runs lay inside the {stack.level:.0%} bands that were known at their cut.",
+        f"{inside.sum()} of {len(inside)} hidden runs lay inside the {stack.level:.0%} bands known at their cut.",
         "" if level == "green" else "The bands have been widened by these misses; still, expect more of them.",
     )
 
@@ -93,10 +119,19 @@ def _certified(stack: Stack) -> Finding:
     return Finding("certified", "green", f"All {len(stack.members)} members are at a certified optimum.")
 
 
-def _headline(stack: Stack, level: str) -> str:
-    if stack.width.cuts == 0:
-        return "Untested: believe the numbers inside the range of the runs only."
+def _headline(stack: Stack, found: Sequence[Finding]) -> str:
+    fatal = next((f for f in found if f.level == "red" and f.code in UNUSABLE), None)
+    if fatal is not None:
+        return f"Do not use this pool: {lowered(fatal.text)}"
     reach = _reach(stack)
-    if level == "green":
-        return f"Good for predictions up to about {reach:.2g} times the largest run, with the bands shown."
-    return f"Usable up to about {reach:.2g} times the largest run if the bands are taken seriously."
+    doubted = any(f.level != "green" and f.code in OWN for f in found)
+    if stack.width.cuts == 0:
+        text = "Untested: believe the numbers inside the range of the runs only"
+    elif doubted:
+        text = f"Usable up to about {reach:.2g} times the largest run if the bands are taken seriously"
+    else:
+        text = f"Good for predictions up to about {reach:.2g} times the largest run, with the bands shown"
+    blocked = next((f for f in found if f.level != "green" and f.code in SPLIT), None)
+    if blocked is not None and len(stack.inputs) > 1:
+        text += f"; do not split a budget with it: {lowered(blocked.text.partition(' (')[0])}"
+    return text.rstrip(".") + "."

@@ -85,7 +85,7 @@ def stack_checklist(stack: Stack) -> tuple[Item, ...]:
         Item(
             FIT,
             "How uncertain are the predictions?",
-            f"Student-t bands with {stack.width.df:g} degrees of freedom, from the rolling errors, the disagreement of "
+            f"Student-t bands with {stack.width.df:g} degrees of freedom, from rolling errors, the disagreement of "
             "the members, the distance, and the noise of a run",
             "green",
         ),

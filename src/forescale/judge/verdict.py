@@ -106,7 +106,7 @@ def _headline(fit: Fit, findings: list[Finding], level: str) -> str:
     red = [f for f in findings if f.level == "red"]
     fatal = [f for f in red if f.code in _UNUSABLE]
     if fatal:
-        return f"Do not use this fit: {_lower(fatal[0].text)}"
+        return f"Do not use this fit: {lowered(fatal[0].text)}"
     blocked = next((f for f in findings if f.code in _SPLIT and f.level != "green"), None)
     most = reach_factor(fit, findings)
     outliers = next((f for f in findings if f.code == "outliers" and f.level != "green"), None)
@@ -130,17 +130,17 @@ def _headline(fit: Fit, findings: list[Finding], level: str) -> str:
     else:
         amber = next(f for f in findings if f.level == level)
         if not red:
-            text += f"; note: {_lower(amber.text)}"
+            text += f"; note: {lowered(amber.text)}"
     return text.rstrip(".") + "."
 
 
 def _why(finding: Finding) -> str:
     if finding.code == "confounded":
-        return _lower(finding.text.partition(" in these runs")[0])
-    return _lower(finding.text.partition(" (")[0].rstrip("."))
+        return lowered(finding.text.partition(" in these runs")[0])
+    return lowered(finding.text.partition(" (")[0].rstrip("."))
 
 
-def _lower(text: str) -> str:
+def lowered(text: str) -> str:
     """A sentence in the middle of another: its first letter small, unless it is a symbol."""
     head, _, _ = text.partition(" ")
     return text if len(head) == 1 or not head[:1].isupper() or head[1:2].isupper() else text[0].lower() + text[1:]

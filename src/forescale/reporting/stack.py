@@ -162,8 +162,8 @@ def _bands(stack: Stack) -> str:
     )
     return (
         f"The {100 * stack.level:g} % bands add the disagreement of the members, what laws lose with distance, the "
-        f"noise of a run ({100 * w.noise:.2g} %), and a least error, as a Student-t distribution with {w.df:g} degrees "
-        f"of freedom; here they are {scale}, {source}."
+        f"noise of a run ({100 * w.noise:.2g} %), and a least error, as a Student-t distribution with {w.df:g} "
+        f"degrees of freedom; here they are {scale}, {source}."
     )
 
 
@@ -182,7 +182,8 @@ def _tested(stack: Stack) -> list[Grid]:
         here = where == place
         rows.append(
             (
-                stretch.name, f"{stretch.points}", f"{np.abs(error[here]).mean():.2f} %", f"{error[here].mean():+.2f} %",
+                stretch.name, f"{stretch.points}", f"{np.abs(error[here]).mean():.2f} %",
+                f"{error[here].mean():+.2f} %",
                 f"{100 * stretch.covered:.0f} %", f"{100 * stretch.low:.0f} to {100 * stretch.high:.0f} %",
                 f"{100 * stretch.width / 2:.2f} %",
             )

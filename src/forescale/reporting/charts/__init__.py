@@ -35,8 +35,8 @@ def specification(value: Any, kind: str | None = None, **options: Any) -> dict[s
 
     Args:
         value: what to draw.
-        kind: for a Stack one of `STACK_CHARTS` (default "loss"); for a Fit one of `FIT_CHARTS` (default "loss" where the law has one input or is a surface over N and D,
-            else "residuals"); for a Plan "valley" or "frontier".
+        kind: for a Stack one of `STACK_CHARTS` (default "loss"); for a Fit one of `FIT_CHARTS` (default "loss" where
+            the law has one input or is a surface over N and D, else "residuals"); for a Plan "valley" or "frontier".
         **options: of that chart, e.g. `target=1e24`, `width=400`.
 
     Raises:
@@ -74,7 +74,7 @@ def specification(value: Any, kind: str | None = None, **options: Any) -> dict[s
 
 
 def _of_stack(stack: Stack, kind: str | None, **options: Any) -> dict[str, Any]:
-    """The pool's own charts; the others are those of the pool as one fit. A profile needs one law: its best member."""
+    """The pool's own charts; the others are those of the pool as one fit; profiles, of its best member."""
     if kind in (None, "loss"):
         from forescale.reporting.charts.loss import loss
 
