@@ -4,12 +4,13 @@
 The estimate is the weighted geometric mean of the members (the mean of their log losses). The bands follow one
 recipe. At a point x, a distance r beyond the largest run,
 
-    v(x) = tau^2 ( f^2 + (n s)^2 + (a d(x))^2 + (c log r)^2 )
+    v(x) = tau^2 ( f^2 + (n s)^2 + ((a d(x))^2 + (c log r)^2) (log r)^2p )
 
 s is the noise of one run, d(x) the standard deviation of log loss between the members, log r what every law loses
 with distance, f a least error. tau is how much larger or smaller the pool's own rolling errors were than this says,
-shrunk towards one. The constants were learned once, on development splits (`judge/thresholds.toml`). The prediction band is
-t_nu sqrt(v) in log loss; the confidence band leaves f and s out: where the curve is, not where a run lands.
+shrunk towards one. The constants were learned once, on development splits (`judge/thresholds.toml`). The prediction
+band is m t_nu sqrt(v) in log loss, m a margin; the confidence band leaves f and s out: where the curve is, not where a
+run lands.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ class Width:
 
     Attributes:
         floor, noise_share, disagreement, distance: f, n, a and c above.
+        growth: p.
         df: nu.
+        margin: factor on all half-widths: what is learned on some tables holds less on others.
         tau: scale of this table's own rolling errors against the recipe, shrunk.
         noise: s, log units.
         cuts: how many cuts taught tau.
@@ -77,7 +80,9 @@ class Width:
     noise_share: float
     disagreement: float
     distance: float
+    growth: float
     df: float
+    margin: float = 1.0
     tau: float = 1.0
     noise: float = 0.0
     cuts: int = 0
@@ -85,9 +90,15 @@ class Width:
     def variance(self, between: Array, distance: Array, *, run: bool = True) -> Array:
         """(k,) variance of log loss at points with this disagreement and distance; `run`: with the noise of one."""
         far = np.log(np.maximum(np.where(np.isfinite(distance), distance, 1.0), 1.05))
-        law = (self.disagreement * between) ** 2 + (self.distance * far) ** 2
+        law = ((self.disagreement * between) ** 2 + (self.distance * far) ** 2) * far ** (2 * self.growth)
         least = self.floor**2 + (self.noise_share * self.noise) ** 2 if run else 0.0
         return np.asarray(self.tau**2 * (law + least))
+
+    def half(self, level: float, between: Array, distance: Array, *, run: bool = True) -> Array:
+        """(k,) half-width of the band at a level, in log loss."""
+        return np.asarray(
+            self.margin * t_quantile(level, self.df) * np.sqrt(self.variance(between, distance, run=run))
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,10 +180,9 @@ class Stack:
         centre, between = self.curve(columns)
 
         def bands(level: float) -> tuple[Band, Band]:
-            q = t_quantile(level, self.width.df)
             ends = []
             for run in (False, True):
-                half = q * np.sqrt(self.width.variance(between, distance, run=run))
+                half = self.width.half(level, between, distance, run=run)
                 ends.append(Band(np.exp(centre - half), np.exp(centre + half)))
             return ends[0], ends[1]
 
@@ -372,7 +382,11 @@ def _pooled_fit(stack: Stack) -> Fit:
         conventions=stack.conventions,
         fitted_range=stack.fitted_range,
         verdict=stack.verdict,
-        spread=Spread(distance, np.sqrt(alone), f"the rolling errors of the pool at {stack.width.cuts} cuts"),
+        spread=Spread(
+            distance,
+            stack.width.margin * np.sqrt(alone),
+            f"the rolling errors of the pool at {stack.width.cuts} cuts",
+        ),
         notes=stack.notes,
         level=stack.level,
         seed=stack.seed,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -143,19 +143,26 @@ def candidates(inputs: Sequence[str], laws: Sequence[Law | str] | None = None) -
     surface = len(inputs) > 1
     entries = _listed()["surface" if surface else "curve"]["cover"]
     if laws is None:
-        wanted = [(_on(entry["law"], inputs), entry) for entry in entries]
+        wanted = [(_entered(entry, inputs), entry) for entry in entries]
     else:
-        by_law = {entry["law"]: entry for entry in entries}
         wanted = []
         for name in laws:
             law = _on(name, inputs)
-            own = {"loss": [law.loss], "rows": ["all"]}
-            wanted.append((law, by_law.get(name if isinstance(name, str) else law.id, own)))
+            known = name if isinstance(name, str) else law.id
+            own = [entry for entry in entries if entry["law"] == known]
+            wanted += [(_entered(entry, inputs), entry) for entry in own]
+            if not own:
+                wanted.append((law, {"loss": [law.loss], "rows": ["all"]}))
     found = []
     for law, entry in wanted:
         for loss in entry["loss"]:
             found += [Candidate(law, loss, rows) for rows in entry["rows"] if surface or rows != "5-100"]
     return tuple(found)
+
+
+def _entered(entry: Mapping[str, Any], inputs: Sequence[str]) -> Law:
+    law = _on(entry["law"], inputs)
+    return law.tie(**entry["tie"]) if "tie" in entry else law
 
 
 def _on(value: Law | str, inputs: Sequence[str]) -> Law:

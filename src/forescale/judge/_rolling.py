@@ -4,7 +4,8 @@
 The cuts lie at halves of the largest size: largest / 2, / 4, ... down to where too few rows are left. At every cut
 each candidate is fitted to the rows below and predicts those above, up to `REACH` times the cut. The score of a
 candidate is the geometric mean over the cuts of its root-mean-square log error, a cut counting half as much as the
-next larger one: what held near the largest runs says most about those beyond them, and one bad early cut does not decide.
+next larger one: what held near the largest runs says most about those beyond them, and one bad early cut does not
+decide.
 """
 
 from __future__ import annotations
@@ -173,13 +174,13 @@ def score(found: Sequence[Cut], count: int, known: float = math.inf) -> Array:
 
 
 def weights(scores: Array, able: NDArray[np.bool_]) -> Array:
-    """(m,) weights of the pool: inverse scores of the better three quarters of those able to predict."""
+    """(m,) weights of the pool: inverse squared scores of the better three quarters of those able to predict."""
     w = np.zeros(len(scores))
     if not able.any():
         return w
     order = np.flatnonzero(able)[np.argsort(scores[able], kind="stable")]
     kept = order[: math.ceil(KEPT * len(order))]
-    w[kept] = scores[kept].min() / scores[kept]
+    w[kept] = (scores[kept].min() / scores[kept]) ** 2
     return np.asarray(w / w.sum())
 
 

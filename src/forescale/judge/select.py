@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The automatic choice: candidates are scored by rolling extrapolation; the worst quarter is left out, the rest pooled.
+"""The automatic choice: candidates are scored by rolling extrapolation; the worst quarter is left out.
+
+The others are pooled, each by the inverse square of its error.
 
 Nothing here looks at how well a candidate fits the rows that it was fitted to. AICc and leave-group-out stand beside
 the scores for the reader; they do not choose.
@@ -19,7 +21,7 @@ from forescale.core.errors import ForescaleError, RefusedError, message
 from forescale.core.frozen import Frozen
 from forescale.fitting._fit import Fit
 from forescale.fitting._stack import Member, Stack, Width
-from forescale.fitting._tails import robust_scale, t_quantile
+from forescale.fitting._tails import robust_scale
 from forescale.fitting.estimate import fit as estimate
 from forescale.fitting.estimate import fitted_range
 from forescale.judge import _rolling
@@ -212,7 +214,9 @@ def recipe() -> Width:
         noise_share=threshold("stack_noise"),
         disagreement=threshold("stack_disagreement"),
         distance=threshold("stack_distance"),
+        growth=threshold("stack_growth"),
         df=threshold("stack_df"),
+        margin=threshold("stack_margin"),
     )
 
 
@@ -232,7 +236,7 @@ def calibrated(found: Sequence[Cut], count: int, noise: float, level: float) -> 
             continue
         centre, between = _rolling.pool(cut.said, w)
         now = replace(width, tau=_tau(ratios), cuts=len(ratios))
-        half = t_quantile(level, now.df) * np.sqrt(now.variance(between, cut.distance))
+        half = now.half(level, between, cut.distance)
         for name, values in (
             ("cut", np.full(len(centre), cut.size)),
             ("distance", cut.distance),
@@ -309,5 +313,5 @@ def _why(
         f"{len(wanted)} candidates predicted larger runs from smaller ones at {len(found)} cuts ({variable} from "
         f"{found[0].size:.3g} to {found[-1].size:.3g}), up to {reach:.3g} times beyond the cut.",
         f"Least rolling error: {best.fit.law.id} ({best.fit.loss}, {best.rows}), {100 * best.score:.2g} %. The "
-        f"worst quarter is left out; {len(members)} members are pooled by the inverse of their error.",
+        f"worst quarter is left out; {len(members)} members are pooled by the inverse square of their error.",
     )
