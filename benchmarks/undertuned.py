@@ -7,8 +7,8 @@
 
 Simulation: the chinchilla law on IsoFLOP grids of 12 budgets from 1e18 to 1e21 FLOP and 10 sizes within a factor of 6
 of the optimum, noise .3 % of the loss. A share of the runs has an exponential excess, at random or twice as often
-among small ones. Errors against the truth, root mean square over tables (bias in brackets): E; the loss at 1e22 FLOP, at
-the true optimum; log of the compute-optimal N at 1e23.
+among small ones. Errors against the truth, root mean square over tables (bias in brackets): E; the loss at 1e22 FLOP,
+at the true optimum; log of the compute-optimal N at 1e23.
 
 Rolling: loss-to-loss (six corpora) without its two largest budgets, and misfitting-final (three learning rates per
 cell, all fitted) up to a tenth of its largest compute: what the benchmark fits, not what it holds out. Everything up

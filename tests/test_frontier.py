@@ -127,7 +127,7 @@ def test_the_profile_is_an_optimum(share: float) -> None:
 
 
 def test_nuisance_coupling_gives_the_profiled_hessian() -> None:
-    runs, _ = sweep(0.003, share=0.3, excess=0.02, seed=3)
+    runs, _ = sweep(0.003, share=0.2, excess=0.03, seed=3, budgets=12)
     o = losses.loss("frontier")
     problem = bind(chinchilla, runs, o)
     found = fit(runs, chinchilla, loss="frontier")
@@ -140,7 +140,7 @@ def test_nuisance_coupling_gives_the_profiled_hessian() -> None:
             corners = [u + h * (s * np.eye(5)[i] + t * np.eye(5)[j]) for s, t in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
             a, b, c, d = problem.value(np.array(corners))
             numeric[i, j] = (a - b - c + d) / (4 * h * h)
-    np.testing.assert_allclose(polished.hessian, numeric, rtol=2e-3, atol=2e-3 * np.abs(numeric).max())
+    np.testing.assert_allclose(polished.hessian, numeric, rtol=5e-4, atol=5e-4 * np.abs(numeric).max())
 
 
 def test_frontier_fits_are_certified_and_quick() -> None:

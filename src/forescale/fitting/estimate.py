@@ -266,6 +266,8 @@ def _frontier_notes(problem: Problem, u: Array) -> list[Note]:
     pred = problem.predict(u[None])
     scale, share = problem.objective.profile(pred, problem.response, problem.weights[None])[0]
     text = f"{100 * share:.0f} % of the rows lie above the law by an excess; noise of the others {100 * scale:.2g} %."
+    if share >= 0.99 * problem.objective.numbers[0]:
+        return [Note("amber", "frontier", text + " That is the most it may be: few rows are left to hold the law.")]
     return [Note("info", "frontier", text + (" Which ones: fs.excess(fit)." if share > 0 else ""))]
 
 

@@ -274,7 +274,7 @@ def frontier(most: float = _frontier.MOST) -> Objective:
     """
     if not 0.0 <= most <= 0.95:
         raise QueryError(
-            message(f"a largest share of under-tuned runs of {most}", "a number from 0 to 0.95", "frontier (0.9)")
+            message(f"a largest share of under-tuned runs of {most}", "a number from 0 to 0.95", "frontier (0.6)")
         )
     name = "frontier" if most == _frontier.MOST else f"frontier:{most:g}"
     return Objective(name, "frontier", "log", (float(most),), 2, True)
