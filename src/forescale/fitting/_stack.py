@@ -9,8 +9,8 @@ recipe. At a point x, a distance r beyond the largest run,
 s is the noise of one run, d(x) the standard deviation of log loss between the members, log r what every law loses
 with distance, f a least error. tau is how much larger or smaller the pool's own rolling errors were than this says,
 shrunk towards one. The constants were learned once, on development splits (`judge/thresholds.toml`). The prediction
-band is m t_nu sqrt(v) in log loss, m a margin; the confidence band leaves f and s out: where the curve is, not where a
-run lands.
+band is m t_nu sqrt(v) in log loss, m a margin; the confidence band leaves f and s out: where the curve is, not where
+a run lands.
 """
 
 from __future__ import annotations
