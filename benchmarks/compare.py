@@ -26,7 +26,7 @@ LAW = "power-floor(C)"
 
 
 def row(*cells: object) -> None:
-    print("| " + " | ".join(str(cell) for cell in cells) + " |")
+    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
 
 
 def head(title: str, *cells: str) -> None:

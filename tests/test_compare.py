@@ -153,6 +153,23 @@ def test_shared_noise_of_pairs_cancels() -> None:
     assert found.pairs.b_wins >= 22
 
 
+def test_pairs_that_are_sure_forbid_no_difference() -> None:
+    """A law that misses the shape has residuals so large that nothing could be told apart; pairs can."""
+    C = np.geomspace(1e18, 1e22, 30)
+    bent = (1.7 + 1500 * C**-0.17) * np.exp(0.15 * np.sin(np.arange(30.0) ** 2))
+    noise = 0.004 * np.random.default_rng(1).standard_normal(30)
+    a, b = table(C, bent), table(C[:24], (0.985 * bent * np.exp(noise))[:24])
+    found = compare(a, b, law=POWER, names=("a", "b"))
+    assert isinstance(found, Comparison)
+    assert found.method == "curves"
+    assert found.verdict == "undetermined"
+    assert "runs at the same design points do" in found.headline
+    assert any("method='pairs'" in note for note in found.notes)
+    judged = compare(a, b, law=POWER, names=("a", "b"), method="pairs")
+    assert isinstance(judged, Comparison)
+    assert judged.verdict == "B better"
+
+
 def test_pairs_stand_in_for_curves_where_rows_are_few() -> None:
     lower = table(curve(4, 3)["C"], 0.97 * curve(4, 3)["loss"])
     found = compare(curve(4, 2), lower, law=POWER, names=("a", "b"))

@@ -42,7 +42,8 @@ def test_the_speedrun() -> None:
 
 def test_neural_collapse() -> None:
     grid, seeds = dataset("linguistic-collapse"), dataset("linguistic-collapse-seeds")
-    assert set(grid["epochs"].tolist()) == {1.0, 3.0, 10.0}
+    assert set(grid["epochs"].tolist()) == {1.0, 3.0, 6.0, 10.0}
+    assert (grid["ended"] == 0).sum() == 60
     assert set(grid["depth"].tolist()) == {1.0, 2.0, 4.0, 8.0, 12.0}
     best = int(np.argmin(grid["loss"]))
     assert grid["loss"][best] == pytest.approx(1.0998, abs=5e-5)

@@ -12,7 +12,8 @@
    90 %) is small enough; else undetermined. A margin of the caller must hold everywhere, and comes first: a
    difference that is sure and too small to matter is no difference. Without one, the far side of the band, as a root
    mean square over the range, must stay below `compare_margin` standard deviations of the difference of two single
-   runs: less than one pair of runs would show.
+   runs: less than one pair of runs would show. Where runs at the same design points tell the arms apart (at 99 %) and
+   the curves do not, that is undetermined (`judge.compare` sees the pairs).
 """
 
 from __future__ import annotations

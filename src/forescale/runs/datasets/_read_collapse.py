@@ -15,7 +15,7 @@ from forescale.runs._coded import Coded
 from forescale.runs.readers._delimited import read_delimited
 from forescale.runs.readers._reader import Raw
 
-_NAME = re.compile(r"(?P<depth>\d+)x(?P<width>\d+)_(?P<epochs>\d\d)(?P<decay>[Ld])(?P<seed>\d*)@\d+")
+_NAME = re.compile(r"(?P<depth>\d+)x(?P<width>\d+)_(?P<epochs>\d\d)(?P<decay>[Ld])(?P<seed>\d*)@(?P<last>\d+)")
 _DECAY = {"L": 0.1, "d": 5e-4}
 _TOKENS = 469_514_249
 """Tokens of one epoch of TinyStories."""
@@ -26,7 +26,9 @@ _KEPT = {
 
 
 def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
-    """N = all parameters, D = tokens of all epochs, loss in nats per token, one column per measure of collapse.
+    """N = all parameters, D = tokens of all epochs so far, loss in nats per token, one column per measure.
+
+    `ended` is 0 for checkpoints in the middle of a schedule (after 6 of 10 epochs).
 
     `log_NC1` is the log of the class-distance normalised variance (the artefacts hold it with a squared distance
     squared again), `log_GNC2` the log of the variance of log kernels, `NC4` the share of tokens whose nearest class
@@ -42,13 +44,15 @@ def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
         bad = names[[part is None for part in parts].index(True)]
         raise ReadError(message(f"the model name {bad!r}", "DEPTHxWIDTH_EPOCHS, L or d, @checkpoint"))
     found = [part.groupdict() for part in parts if part is not None]
-    epochs = np.array([float(part["epochs"]) for part in found])
+    epochs = np.array([float(part["last"]) + 1.0 for part in found])
+    planned = np.array([float(part["epochs"]) for part in found])
     seeded = np.array([part["seed"] != "" for part in found])
     columns: dict[str, Any] = {
         "run": names,
         "N": source["n_params"],
         "D": _TOKENS * epochs,
         "epochs": epochs,
+        "ended": (epochs == planned).astype(np.float64),
         "depth": np.array([float(part["depth"]) for part in found]),
         "width": np.array([float(part["width"]) for part in found]),
         "weight_decay": np.array([_DECAY[part["decay"]] for part in found]),
