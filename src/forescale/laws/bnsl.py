@@ -21,8 +21,8 @@ Array = NDArray[np.float64]
 
 MOST = 4
 SHARP = 0.05
-"""Least width of a break: it then spreads over a fifth of its size, finer than the spacing of any sweep. Sharper
-breaks are kinks: they pass through single points, and the objective has no derivative there."""
+"""Least width of a break: it then spreads over a fifth of its size. Sharper breaks are kinks: they pass through
+single points, and the objective has no derivative there."""
 
 _WIDTHS = {1: (0.08, 0.25, 0.6, 1.5), 2: (0.1, 0.4, 1.0), 3: (0.15, 0.4), 4: (0.15, 0.4)}
 _PLACES = {1: 14, 2: 12, 3: 11, 4: 12}
