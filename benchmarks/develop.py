@@ -6,8 +6,8 @@
 
 A development split is the train side of a benchmark task with its own largest rows hidden again: those above a third
 and above a tenth of its largest size, above a half on curves. No held-out row of the benchmark is read. Printed are
-the errors of pools by rule (how many candidates are kept, how they are weighted, how cuts are weighted), of pools without
-one candidate and with one more, and the constants of the bands by maximum likelihood, with the coverage they give.
+the errors of pools by rule (how many candidates are kept, how they and the cuts are weighted), of pools without one
+candidate and with one more, and the constants of the bands by maximum likelihood, with the coverage they give.
 """
 
 from __future__ import annotations
@@ -192,8 +192,8 @@ def pooled(h: Heard, index: Sequence[int], rule: Rule) -> tuple[Array, Array, Ar
     rows = list(index)
     cuts = [replace(c, said=c.said[rows]) for c in h.cuts][-rule.most :]
     said, inside = h.said[rows], h.inside[rows]
-    able = np.isfinite(said).all(axis=1) & np.isfinite(inside).all(axis=1)
-    able &= (np.nan_to_num(said, nan=-1.0) > 0).all(axis=1)
+    good = np.isfinite(said).all(axis=1) & np.isfinite(inside).all(axis=1)
+    able = np.asarray(good & (np.nan_to_num(said, nan=-1.0) > 0).all(axis=1))
     w = weights(scored(cuts, len(rows), rule), able, rule)
     if not w.any():
         return None
