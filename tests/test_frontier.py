@@ -261,3 +261,13 @@ def test_intervals_profiles_and_bootstraps_work() -> None:
     assert 0.5 < (profile[1] - profile[0]) / (wald[1] - wald[0]) < 2.0
     drawn = found.bootstrap(60).interval("E", "bootstrap")
     assert 0.4 < (drawn[1] - drawn[0]) / (wald[1] - wald[0]) < 2.5
+
+
+def test_excess_of_a_stack_is_that_of_its_best_law() -> None:
+    runs, u = sweep(0.003, share=0.2, excess=0.05, seed=1, budgets=4, each=9)
+    stack = fs.fit(runs)
+    found = fs.excess(stack)
+    assert isinstance(stack, fs.Stack)
+    assert found.fit.law.id == stack.best.law.id
+    assert found.fit.loss == "frontier"
+    assert found.excess.shape == u.shape

@@ -517,7 +517,7 @@ def excess(fit: Fit | Stack) -> Excess:
     """The under-tuned runs: how far each lies above the law of the well-tuned ones, and whether any does."""
     from forescale.judge.excess import excess as judged
 
-    return judged(as_fit(fit))
+    return judged(fit)
 
 
 def partial(runs: Any, metric: str, arm: str, **options: Any) -> Partial:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from forescale.core.errors import QueryError, RefusedError, message
 from forescale.fitting._fit import Fit
+from forescale.fitting._stack import Stack
 from forescale.fitting.estimate import fit as fitted
 from forescale.fitting.estimate import problem_of
 from forescale.numerics import _frontier, losses
@@ -106,16 +107,18 @@ class Excess:
         return "\n".join([*lines, self.note] if self.note else lines)
 
 
-def excess(fit: Fit) -> Excess:
+def excess(fit: Fit | Stack) -> Excess:
     """The under-tuned runs behind a fit.
 
-    A fit with another loss is made again with the loss `frontier`.
+    A fit with another loss is made again with `frontier`; of a stack the law of its best member, on all rows.
 
     Raises:
         RefusedError: published constants have no runs; the law predicts counts or probabilities.
         QueryError: the fit was made with `frontier:0`, which has no excess.
         DataError: losses that are not positive.
     """
+    if isinstance(fit, Stack):
+        fit = fitted(fit.runs, fit.best.law, loss="frontier", level=fit.level, rng=fit.seed)
     runs = fit.runs
     if runs is None:
         raise RefusedError(
