@@ -251,6 +251,17 @@ def test_a_range_beyond_the_runs_is_said() -> None:
     assert "A and B" in "".join(apart.notes)
 
 
+def test_what_a_backtest_taught_counts_beyond_the_runs() -> None:
+    fits = [fs.fit(curve(24, s, A=A), law=POWER) for s, A in ((0, 1500.0), (1, 1450.0))]
+    wide = [fs.widen(f, fs.backtest(f.runs, law=POWER)) for f in fits]
+    plain, taught = (compare(*pair, names=("a", "b"), at=(1e21, 1e24)) for pair in (fits, wide))
+    assert isinstance(plain, Comparison)
+    assert isinstance(taught, Comparison)
+    width = [[p.upper - p.lower for p in c.points] for c in (plain, taught)]
+    assert width[1][0] == pytest.approx(width[0][0], rel=0.1)
+    assert width[1][1] > 1.02 * width[0][1]
+
+
 def test_the_next_run() -> None:
     """An unsettled sign far out: the answer is a size that lowers the chance of being wrong, and says by how much."""
     found = compare(curve(12, 0, top=1e20), curve(12, 1, top=1e20, A=1490.0), law=POWER, names=("a", "b"), at=(1e22,))

@@ -248,6 +248,7 @@ def _draws(
     seed: int,
 ) -> Array:
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(3,)))
+    beyond = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(6,)))
     sizes = [len(arm.fit.draws) if _own_draws(arm.fit) else count for arm in arms]
     b = min(sizes)
     usable = all(len(arm.fit.draws) or np.isfinite(arm.fit.covariance).any() for arm in arms)
@@ -259,7 +260,8 @@ def _draws(
     for arm, value, jacobian in zip(arms, values, jacobians):
         if _own_draws(arm.fit):
             order = orders.setdefault(id(arm.fit), rng.permutation(len(arm.fit.draws))[:b])
-            out.append(_refits(arm, variable, x, given, order))
+            wide = _taught(arm, variable, x, beyond.standard_normal((b, 1)))
+            out.append(_refits(arm, variable, x, given, order) + wide)
             continue
         if id(arm.fit) not in shared:
             normal = rng.standard_normal((b, jacobian.shape[0]))
@@ -272,8 +274,17 @@ def _draws(
                 size = np.abs(jacobian).max(axis=0)
                 matters = (np.abs(jacobian[~known]) > 1e-9 * np.maximum(size, 1e-300)).any(axis=0)
                 moved = np.where(matters, np.nan, moved)
-        out.append(moved)
+        out.append(moved + _taught(arm, variable, x, beyond.standard_normal((b, 1))))
     return np.stack(out)
+
+
+def _taught(arm: Arm, variable: str, x: Array, z: Array) -> Array:
+    """(B, k) errors beyond the runs that a backtest found, one sign per draw; nothing without a backtest."""
+    top = _seen(arm, variable)[1]
+    if arm.fit.spread is None or not math.isfinite(top):
+        return np.zeros((1, x.size))
+    distance = x / top
+    return z * np.where(distance > 1.0 + 1e-9, arm.fit.spread.at(distance), 0.0)
 
 
 def _own_draws(fit: Fit) -> bool:
