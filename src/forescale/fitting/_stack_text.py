@@ -37,7 +37,7 @@ def summary(stack: Stack) -> str:
     width = stack.width
     lines.append(
         wrap(
-            f"bands: tau {width.tau:.2f} from {width.cuts} cuts, noise of a run {100 * width.noise:.2f} %, Student-t "
+            f"bands: tau {width.tau:.2f} from {width.cuts} cuts, scatter of a run {100 * width.noise:.2f} %, Student-t "
             f"with {width.df:g} degrees of freedom"
         )
     )

@@ -103,7 +103,7 @@ def _numbers(stack: Stack) -> list[Number]:
     out = [number for number in sections.key_numbers(stack.pooled, None) if "scatter" not in number.what]
     noise = stack.width.noise
     if noise > 0:
-        out.append(Number(f"{100 * noise:.2g} %", "noise of one run"))
+        out.append(Number(f"{100 * noise:.2g} %", "scatter of one run about the pool"))
     r = stack.rolling
     if len(r["cut"]):
         mean = 100 * float(np.mean(np.abs(r["estimate"] / r["observed"] - 1)))
@@ -162,7 +162,7 @@ def _bands(stack: Stack) -> str:
     )
     return (
         f"The {100 * stack.level:g} % bands add the disagreement of the members, what laws lose with distance, the "
-        f"noise of a run ({100 * w.noise:.2g} %), and a least error, as a Student-t distribution with {w.df:g} "
+        f"scatter of a run ({100 * w.noise:.2g} %), and a least error, as a Student-t distribution with {w.df:g} "
         f"degrees of freedom; here they are {scale}, {source}."
     )
 
