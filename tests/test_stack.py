@@ -237,8 +237,9 @@ def test_the_page(stack: fs.Stack) -> None:
     text = re.sub(r"\s+", " ", re.sub(r"<svg.*?</svg>", "", page.html, flags=re.DOTALL))
     assert stack.verdict is not None
     for words in (
-        "The choice", "The rolling test", "Checklist", "Rolling predictions by distance", "Rolling predictions by cut",
-        "Who predicted larger runs best", "forescale report stack.json", stack.data_hash, stack.verdict.headline,
+        "The choice", "The rolling test", "Checklist", "Rolling predictions by distance",
+        "Rolling predictions by cut", "Who predicted larger runs best",
+        "forescale report stack.json", stack.data_hash, stack.verdict.headline,
     ):  # fmt: skip
         assert words in text, words
     for figure in ("loss", "rolling", "residuals", "contours"):

@@ -37,8 +37,8 @@ def summary(stack: Stack) -> str:
     width = stack.width
     lines.append(
         wrap(
-            f"bands: tau {width.tau:.2f} from {width.cuts} cuts, scatter of a run {100 * width.noise:.2f} %, Student-t "
-            f"with {width.df:g} degrees of freedom"
+            f"bands: tau {width.tau:.2f} from {width.cuts} cuts, scatter of a run {100 * width.noise:.2f} %, "
+            f"Student-t with {width.df:g} degrees of freedom"
         )
     )
     if stack.verdict is not None:
@@ -46,9 +46,11 @@ def summary(stack: Stack) -> str:
         for finding in stack.verdict.findings:
             advice = f" {finding.advice}" if finding.advice and finding.level != "green" else ""
             lines.append(wrap(f"  {MARKS.get(finding.level, '-'):>2} {finding.text}{advice}"))
-    if stack.notes:
+    said = {finding.text for finding in stack.verdict.findings} if stack.verdict is not None else set()
+    notes = [note for note in stack.notes if note.text not in said]
+    if notes:
         lines += ["", "notes"]
-        lines += [wrap(f"  {MARKS.get(note.level, '-'):>2} {note.text}") for note in stack.notes]
+        lines += [wrap(f"  {MARKS.get(note.level, '-'):>2} {note.text}") for note in notes]
     return "\n".join(lines) + "\n"
 
 
