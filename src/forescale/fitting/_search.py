@@ -35,8 +35,7 @@ def candidates(problem: Problem, keep: int, count: int | None) -> tuple[Array, i
     """
     scouts = problem.objective.scouts
     if scouts:
-        # The objective itself costs several times as much per iteration: fewer starts.
-        each = max(3 * keep // (8 * len(scouts)), 1)
+        each = max(keep // (2 * len(scouts)), 1)
         found = [_scouted(replace(problem, objective=o), each, count) for o in scouts]
         return np.concatenate([starts for starts, _ in found]), sum(tried for _, tried in found)
     law, space = problem.law, problem.space
@@ -111,16 +110,14 @@ def _known(problem: Problem) -> Array:
 
 
 def _scouted(problem: Problem, keep: int, count: int | None) -> tuple[Array, int]:
-    """Starts ranked by a cheaper objective, and first the optimum of that objective: from afar, outliers draw the
-    dear objective into a basin of wide noise."""
+    """Starts ranked by a cheaper objective and brought to its optimum, each from its own place: from afar, outliers
+    draw the dear objective into a basin of wide noise, and its iterations cost several times as much."""
     found, tried = candidates(problem, keep, count)
     refined = lm.solve(
         problem.predict_and_jacobian, problem.objective, problem.response, found, problem.weights,
         max_iterations=60, lower=problem.lower, upper=problem.upper,
     )  # fmt: skip
-    if np.isfinite(refined.objective[refined.best]):
-        found[0] = refined.theta[refined.best]
-    return found, tried
+    return np.where(np.isfinite(refined.objective)[:, None], refined.theta, found), tried
 
 
 def box_of(parameter: Parameter, problem: Problem) -> Box:
