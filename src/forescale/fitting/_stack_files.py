@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Stack as strict JSON and back. Rows are held once, by the stack; members remember which of them they used."""
+"""A Stack as strict JSON and back.
+
+Rows are held once, by the stack; members remember which of them they used. Laplace draws are made again when a file is
+opened: a thousand for each of a dozen members would be most of it.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,20 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forescale.core.errors import LawError, ReadError, message
 from forescale.core.frozen import Frozen
+from forescale.fitting._covariance import laplace
 from forescale.fitting._files import fit_from_dict, fit_to_dict, plain, special
-from forescale.fitting._fit import Finding, Verdict
+from forescale.fitting._fit import Finding, Fit, Verdict
+from forescale.fitting._space import Space
 from forescale.fitting._stack import Member, Stack, Width
+from forescale.fitting.estimate import DRAWS
 from forescale.laws import Law
 from forescale.runs.table import Note, Runs
+
+Array = NDArray[np.float64]
 
 SCHEMA = "forescale/stack"
 VERSION = 1
@@ -27,7 +37,10 @@ def stack_to_dict(stack: Stack) -> dict[str, Any]:
     members = []
     for member in stack.members:
         used = _used(stack.runs, member.fit.runs)
-        value = fit_to_dict(member.fit if used is None else replace(member.fit, runs=None))
+        fit = member.fit if used is None else replace(member.fit, runs=None)
+        if _drawn_again(fit) is not None:
+            fit = replace(fit, draws=fit.draws[:0])
+        value = fit_to_dict(fit)
         members.append(
             {"fit": value, "used": used, "rows": member.rows, "weight": member.weight, "score": plain(member.score)}
         )
@@ -52,6 +65,18 @@ def stack_to_dict(stack: Stack) -> dict[str, Any]:
         "code_version": stack.version,
         "data_hash": stack.data_hash,
     }
+
+
+def _drawn_again(fit: Fit) -> Array | None:
+    """Laplace draws from what the fit holds beside them; None where these are not its draws."""
+    if fit.draws_from != "laplace":
+        return None
+    space = Space.of(fit.law)
+    u = space.search(space.vector(fit.params))
+    draws = laplace(space, u, fit.covariance, fit.df, fit.level, DRAWS, fit.seed)
+    draws.flags.writeable = False
+    same = not len(fit.draws) or (draws.shape == fit.draws.shape and np.allclose(draws, fit.draws, 1e-9, 0.0))
+    return draws if same else None
 
 
 def _used(table: Runs, part: Runs | None) -> list[int] | None:
@@ -146,6 +171,8 @@ def _member(data: Mapping[str, Any], runs: Runs, law: Law | None) -> Member:
     fit = fit_from_dict(data["fit"], law=mine)
     if data["used"] is not None:
         fit = replace(fit, runs=runs.where(data["used"]))
+    if fit.draws_from == "laplace" and not len(fit.draws):
+        fit = replace(fit, draws=_drawn_again(fit))
     return Member(fit, str(data["rows"]), float(data["weight"]), float(special(data["score"])))
 
 
