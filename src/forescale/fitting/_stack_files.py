@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Stack as strict JSON and back.
 
-Rows are held once, by the stack; members remember which of them they used. Laplace draws are made again when a file is
-opened: a thousand for each of a dozen members would be most of it.
+Rows are held once, by the stack; members remember which of them they used. Laplace draws are made again when a file
+is opened: a thousand for each of a dozen members would be most of it.
 """
 
 from __future__ import annotations
@@ -172,7 +172,9 @@ def _member(data: Mapping[str, Any], runs: Runs, law: Law | None) -> Member:
     if data["used"] is not None:
         fit = replace(fit, runs=runs.where(data["used"]))
     if fit.draws_from == "laplace" and not len(fit.draws):
-        fit = replace(fit, draws=_drawn_again(fit))
+        draws = _drawn_again(fit)
+        if draws is not None:
+            fit = replace(fit, draws=draws)
     return Member(fit, str(data["rows"]), float(data["weight"]), float(special(data["score"])))
 
 
