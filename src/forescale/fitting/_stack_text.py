@@ -64,7 +64,7 @@ def scoreboard(stack: Stack, others: int = OTHERS) -> tuple[list[str], list[list
     without = np.flatnonzero((s["weight"] <= 0) & tried)
     shown = [*np.flatnonzero(s["weight"] > 0).tolist(), *without[:others].tolist()]
     columns: dict[str, list[str]] = {
-        "weight": [f"{s['weight'][i]:.2f}" for i in shown],
+        "weight": [f"{s['weight'][i]:.2f}" if s["weight"][i] > 0 else "-" for i in shown],
         "rolling error": [f"{100 * s['score'][i]:.2f} %" for i in shown],
         "law": [str(s["law"][i]) for i in shown],
         "loss": [str(s["loss"][i]) for i in shown],

@@ -122,7 +122,6 @@ def _members(stack: Stack) -> Grid:
     head, rows, remark = scoreboard(stack, OTHERS)
     first = [head.index(name) for name in ("law", "loss", "rows")]
     order = [*first, *(i for i in range(len(head)) if i not in first)]
-    weighted = tuple(i for i, row in enumerate(rows) if i < len(stack.members))
     said = ["Rolling error: typical error on hidden larger runs; it alone decides the weights."]
     if "leave-group-out" in head:
         said.append("Leave-group-out: error on one level of sizes (or one run), predicted from all others.")
@@ -137,7 +136,6 @@ def _members(stack: Stack) -> Grid:
         tuple(tuple(row[i] for i in order) for row in rows),
         " ".join([*said, remark]).strip(),
         (0, 1, 2),
-        weighted,
     )
 
 
