@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+WALLS = 4
+"""How often a side may go on behind a jump of the objective that the solver, not the law, has made."""
+
+
 @dataclass(frozen=True, eq=False)
 class Profile:
     """The profile likelihood of one parameter.
@@ -80,29 +84,37 @@ def profiles(fit: Fit, names: tuple[str, ...] | None = None, level: float | None
     step = {side: threshold * float(start[side[0]]) for side in sides}
     open_sides: set[tuple[int, float]] = set()
     active = list(sides)
-    for _ in range(40):
+    walls = dict.fromkeys(sides, 0)
+    for _ in range(60):
         if not active:
             break
-        theta0 = np.stack([warm[side] for side in active])
+        # Two starts for each trial: the last good point with one parameter moved, and the path to it carried on.
+        theta0 = np.stack(
+            [warm[side] for side in active] + [_ahead(fit, u0, warm[s], inner[s], step[s], s) for s in active]
+        )
         free = np.ones(theta0.shape, dtype=bool)
-        for row, (p, sign) in enumerate(active):
+        for row, (p, sign) in enumerate((*active, *active)):
             theta0[row, p] = u0[p] + sign * step[(p, sign)]
             free[row, p] = False
-        found = lm.solve(
+        both = lm.solve(
             problem.predict_and_jacobian, problem.objective, problem.response, theta0, problem.weights,
             free=free, max_iterations=100, lower=bottom,
         )  # fmt: skip
+        values = np.where(np.isfinite(both.objective), both.objective, np.inf).reshape(2, len(active))
+        better = values.argmin(axis=0)
+        objective = values.min(axis=0)
+        theta = both.theta.reshape(2, len(active), -1)[better, np.arange(len(active))]
         still = []
         for row, side in enumerate(active):
             p, sign = side
-            rise = max(float(found.objective[row]) - base, 0.0)
+            rise = max(float(objective[row]) - base, 0.0)
             z = math.sqrt(2.0 * rise * unit[p]) if math.isfinite(rise) else math.inf
             distance = step[side]
             traces[side].append((distance, z))
             if z < threshold:
                 inner[side] = max(inner[side], distance)
-                if math.isfinite(found.objective[row]):
-                    warm[side] = found.theta[row]
+                if math.isfinite(objective[row]):
+                    warm[side] = theta[row]
             else:
                 outer[side] = min(outer[side], distance)
             if abs(z - threshold) < 1e-3 * threshold:
@@ -113,7 +125,13 @@ def profiles(fit: Fit, names: tuple[str, ...] | None = None, level: float | None
                     continue
                 step[side] = distance * 2.0
             elif outer[side] - inner[side] < 1e-4 * outer[side]:
-                continue
+                if walls[side] == WALLS or dict(traces[side])[inner[side]] > 0.97 * threshold:
+                    continue
+                # A jump is no crossing: a trial too far out ended in another basin. On from here in small steps.
+                walls[side] += 1
+                traces[side] = [pair for pair in traces[side] if pair[0] <= inner[side]]
+                outer[side] = math.inf
+                step[side] = 1.02 * inner[side]
             else:
                 step[side] = _between(traces[side], inner[side], outer[side], threshold)
             still.append(side)
@@ -193,10 +211,23 @@ def deviance_units(problem: Problem, u: Array, covariance: Array) -> Array:
     if followed is None:
         plain = linalg.covariance(jacobian[0], np.maximum(curvature, 0.0)).matrix
     else:
-        plain = np.linalg.inv(followed[0])
+        plain = np.asarray(np.linalg.inv(followed[0]), dtype=np.float64)
     with np.errstate(all="ignore"):
         ratio = np.diag(plain) / np.diag(covariance)
     return np.where(np.isfinite(ratio) & (ratio > 0), ratio, 1.0)
+
+
+def _ahead(fit: Fit, u0: Array, warm: Array, reached: float, step: float, side: tuple[int, float]) -> Array:
+    """(P,) the other parameters where the path of the profile leads: on through the last good point, or at first
+    along the regression of the others on the one that is held."""
+    p, sign = side
+    out: Array
+    with np.errstate(all="ignore"):
+        if reached > 0:
+            out = u0 + (warm - u0) * (step / reached)
+        else:
+            out = u0 + sign * step * fit.covariance[:, p] / fit.covariance[p, p]
+    return np.asarray(np.where(np.isfinite(out), np.clip(out, warm - 20.0, warm + 20.0), warm))
 
 
 def _between(trace: list[tuple[float, float]], inner: float, outer: float, threshold: float) -> float:
