@@ -169,17 +169,20 @@ def profiled(batch: Batch, truth: Mapping[str, float]) -> Array:
     """(tables, P) does the profile interval of each parameter hold the truth? NaN where there is none."""
     problem, (tables, p) = batch.problem, batch.u.shape
     at = problem.space.search(problem.space.vector(truth))
-    theta0 = np.repeat(batch.u, p, axis=0)
-    free = np.ones(theta0.shape, dtype=bool)
     held = np.tile(np.arange(p), tables)
-    theta0[np.arange(held.size), held] = at[held]
+    free = np.ones((held.size, p), dtype=bool)
     free[np.arange(held.size), held] = False
     response = problem.objective.response(np.repeat(batch.observed, p, axis=0))
-    found = lm.solve(
-        problem.predict_and_jacobian, problem.objective, response, theta0, problem.weights,
-        free=free, lower=problem.lower - 50.0, upper=problem.upper, block=BLOCK,
-    )  # fmt: skip
-    rise = np.maximum(found.objective.reshape(tables, p) - batch.value[:, None], 0.0)
+    best = np.full(held.size, np.inf)
+    for start in (batch.u, np.tile(at, (tables, 1))):  # from the optimum, and from the truth: the lower one counts
+        theta0 = np.repeat(start, p, axis=0)
+        theta0[np.arange(held.size), held] = at[held]
+        found = lm.solve(
+            problem.predict_and_jacobian, problem.objective, response, theta0, problem.weights,
+            free=free, lower=problem.lower - 50.0, upper=problem.upper, block=BLOCK,
+        )  # fmt: skip
+        best = np.minimum(best, found.objective)
+    rise = np.maximum(best.reshape(tables, p) - batch.value[:, None], 0.0)
     out = np.full((tables, p), np.nan)
     for row, fit in enumerate(batch.fits):
         cut = t_quantile(fit.level, fit.df)
