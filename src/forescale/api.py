@@ -243,7 +243,7 @@ def fit(
     Args:
         runs: a Runs, or anything `load` reads.
         law: see `law`.
-        loss: name of a loss ("log-huber", "student-t", "squared", "one-sided:10", ...); default the law's own.
+        loss: name of a loss ("log-huber", "student-t", "frontier", "lower-envelope", ...); default the law's own.
         group_by, separate: one value of the parameters `separate` per level of a label column, the others shared.
         level: nominal level of all intervals.
         rng: seed.
