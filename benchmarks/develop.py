@@ -133,11 +133,12 @@ def hear(split: Split) -> Heard | None:
     thin = choice.thinned(train, size_of(train, variable))
     size = size_of(thin, variable)
     whole = choice.of_run(thin, size)
-    cuts = _rolling.roll(wanted, thin, size, whole) or _rolling.roll(wanted, thin, size, size)
+    few = all(len(thin) < 2 * len(c.law.params) for c in wanted)
+    cuts = _rolling.roll(wanted, thin, size, whole, few) or _rolling.roll(wanted, thin, size, size, few)
     said = np.full((len(wanted), len(held)), np.nan)
     inside = np.full((len(wanted), len(thin)), np.nan)
     for i, candidate in enumerate(wanted):
-        params = _rolling.parameters(candidate, thin, size)
+        params = _rolling.parameters(candidate, thin, size, few)
         if params is not None:
             said[i] = _rolling.evaluate(candidate.law, params, held)
             inside[i] = _rolling.evaluate(candidate.law, params, thin)

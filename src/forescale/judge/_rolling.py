@@ -70,18 +70,18 @@ class Cut:
             return np.asarray(np.log(self.observed) - np.log(self.said))
 
 
-def said_by(candidate: Candidate, runs: Runs, size: Array, held: Runs) -> Array | None:
+def said_by(candidate: Candidate, runs: Runs, size: Array, held: Runs, few: bool = False) -> Array | None:
     """(h,) what a candidate fitted to `runs` says about `held`; None where it cannot be fitted."""
-    params = parameters(candidate, runs, size)
+    params = parameters(candidate, runs, size, few)
     if params is None:
         return None
     value = evaluate(candidate.law, params, held)
     return value if np.isfinite(value).all() and (value > 0).all() else None
 
 
-def parameters(candidate: Candidate, runs: Runs, size: Array) -> Mapping[str, float] | None:
+def parameters(candidate: Candidate, runs: Runs, size: Array, few: bool = False) -> Mapping[str, float] | None:
     """The candidate's parameters on these rows; None where its rows are too few or all, or it has no optimum."""
-    rows = subset(candidate, runs, size)
+    rows = subset(candidate, runs, size, few)
     if rows is None:
         return None
     try:
@@ -90,11 +90,14 @@ def parameters(candidate: Candidate, runs: Runs, size: Array) -> Mapping[str, fl
         return None
 
 
-def subset(candidate: Candidate, runs: Runs, size: Array) -> Runs | None:
-    """The rows that the candidate is fitted to; None where they do not suffice, or are the same as all rows."""
+def subset(candidate: Candidate, runs: Runs, size: Array, few: bool = False) -> Runs | None:
+    """The rows that the candidate is fitted to; None where they do not suffice, or are the same as all rows.
+
+    Two rows for each parameter suffice; where no candidate has them (`few`), two more rows than parameters.
+    """
     count = len(candidate.law.params)
     if candidate.rows == "all":
-        return runs if len(runs) >= count + 2 else None
+        return runs if len(runs) >= (count + 2 if few else 2 * count) else None
     keep = chosen(candidate.rows, runs, size)
     if keep.all() or keep.sum() < (2 * count if candidate.rows != "frontier" else count + 2):
         return None
@@ -129,7 +132,7 @@ def cuts(size: Array, whole: Array, most: int = MOST) -> list[float]:
     return found[::-1]
 
 
-def roll(candidates: Sequence[Candidate], runs: Runs, size: Array, whole: Array) -> list[Cut]:
+def roll(candidates: Sequence[Candidate], runs: Runs, size: Array, whole: Array, few: bool = False) -> list[Cut]:
     """Every candidate at every cut."""
     found = []
     for at in cuts(size, whole):
@@ -140,7 +143,7 @@ def roll(candidates: Sequence[Candidate], runs: Runs, size: Array, whole: Array)
         known, held = runs.where(below), runs.where(above)
         said = np.full((len(candidates), len(above)), np.nan)
         for number, candidate in enumerate(candidates):
-            value = said_by(candidate, known, size[below], held)
+            value = said_by(candidate, known, size[below], held, few)
             if value is not None:
                 said[number] = value
         if np.isfinite(said).any():

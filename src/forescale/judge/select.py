@@ -91,15 +91,12 @@ def _select(
     thin = thinned(runs, size_of(runs, variable))
     size = size_of(thin, variable)
     whole = of_run(thin, size)
-    found = _rolling.roll(wanted, thin, size, whole)
-    if not found and not np.array_equal(whole, size):
-        found = _rolling.roll(wanted, thin, size, size)
+    few = False
+    found, said = _heard(wanted, thin, size, whole, few)
+    if not np.isfinite(said).all(axis=1).any():
+        few = True
+        found, said = _heard(wanted, thin, size, whole, few)
     scores = _rolling.score(found, len(wanted))
-    params = [_rolling.parameters(c, thin, size) for c in wanted]
-    said = np.full((len(wanted), len(thin)), np.nan)
-    for i, (candidate, values) in enumerate(zip(wanted, params)):
-        if values is not None:
-            said[i] = _rolling.evaluate(candidate.law, values, thin)
     able = np.isfinite(said).all(axis=1) & (np.nan_to_num(said, nan=-1.0) > 0).all(axis=1)
     if not able.any():
         raise RefusedError(
@@ -110,7 +107,7 @@ def _select(
             )
         )
     w = _rolling.weights(scores, able)
-    members, w = _members(wanted, runs, variable, w, scores, level, rng)
+    members, w = _members(wanted, runs, variable, w, scores, level, rng, few)
     noise = _noise(np.log(thin["loss"]) - _rolling.pool(said, np.where(able, w, 0.0))[0], size)
     width, rolled = calibrated(found, len(wanted), noise, level)
     stack = Stack(
@@ -138,6 +135,19 @@ def _select(
     return replace(stack, residuals=residuals)
 
 
+def _heard(wanted: Sequence[Candidate], runs: Runs, size: Array, whole: Array, few: bool) -> tuple[list[Cut], Array]:
+    """The candidates at the cuts, and (m, n) what they say about the rows when fitted to all of them."""
+    found = _rolling.roll(wanted, runs, size, whole, few)
+    if not found and not np.array_equal(whole, size):
+        found = _rolling.roll(wanted, runs, size, size, few)
+    said = np.full((len(wanted), len(runs)), np.nan)
+    for i, candidate in enumerate(wanted):
+        params = _rolling.parameters(candidate, runs, size, few)
+        if params is not None:
+            said[i] = _rolling.evaluate(candidate.law, params, runs)
+    return found, said
+
+
 def _widest(members: Sequence[Member], inputs: tuple[str, ...]) -> Law:
     return next((m.fit.law for m in members if set(m.fit.law.inputs) == set(inputs)), members[0].fit.law)
 
@@ -150,12 +160,13 @@ def _members(
     scores: Array,
     level: float,
     rng: int,
+    few: bool,
 ) -> tuple[tuple[Member, ...], Array]:
     """Full fits of the candidates with weight; one that cannot be fitted to all its rows loses its weight."""
     size = size_of(runs, variable)
     fits: dict[int, Fit] = {}
     for i in np.flatnonzero(w > 0).tolist():
-        rows = _rolling.subset(wanted[i], runs, size)
+        rows = _rolling.subset(wanted[i], runs, size, few)
         if rows is None:
             continue
         try:
