@@ -97,7 +97,7 @@ def _select(
         few = True
         found, said = _heard(wanted, thin, size, whole, few)
     scores = _rolling.score(found, len(wanted))
-    able = np.isfinite(said).all(axis=1) & (np.nan_to_num(said, nan=-1.0) > 0).all(axis=1)
+    able = np.asarray(np.isfinite(said).all(axis=1) & (np.nan_to_num(said, nan=-1.0) > 0).all(axis=1))
     if not able.any():
         raise RefusedError(
             message(
