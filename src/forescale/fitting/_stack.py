@@ -44,6 +44,10 @@ Array = NDArray[np.float64]
 
 DRAWS = 1000
 
+AWAY = 6.0
+LEAST_AWAY = 0.15
+"""How far a member may stand from the others before it counts less: log loss."""
+
 
 @dataclass(frozen=True, eq=False)
 class Member:
@@ -204,15 +208,7 @@ class Stack:
             law = member.fit.law
             with np.errstate(all="ignore"):
                 row[:] = np.log(law(member.fit.params, **{name: columns[name] for name in law.inputs}))
-        good = np.isfinite(logs)
-        share_ = np.where(good, weight[:, None], 0.0)
-        total = share_.sum(axis=0)
-        with np.errstate(all="ignore"):
-            share_ = share_ / total
-        logs = np.where(good, logs, 0.0)
-        centre = np.where(total > 0, (share_ * logs).sum(axis=0), np.nan)
-        between = np.sqrt(np.maximum((share_ * (logs - centre) ** 2).sum(axis=0), 0.0))
-        return centre, between
+        return pooled(logs, weight)
 
     def _cautions(self, distance: Array) -> list[Note]:
         far = float(np.nanmax(distance)) if np.isfinite(distance).any() else 0.0
@@ -289,6 +285,37 @@ class Stack:
         from html import escape
 
         return f"<pre>{escape(self.summary())}</pre>"
+
+
+def pooled(logs: Array, weight: Array) -> tuple[Array, Array]:
+    """The weighted mean of log losses (k,), and the weighted standard deviation between the members (k,).
+
+    A member that runs away does not carry the pool: it counts as if it lay `AWAY` weighted median absolute deviations
+    from the weighted median, or `LEAST_AWAY` where that is more. One that is not finite at a point is left out there.
+
+    Args:
+        logs: (m, k) what the members say.
+        weight: (m,) positive.
+    """
+    good = np.isfinite(logs)
+    share_ = np.where(good, weight[:, None], 0.0)
+    with np.errstate(all="ignore"):
+        share_ = share_ / share_.sum(axis=0)
+    none = ~good.any(axis=0)
+    share_ = np.where(none, 0.0, share_)
+    safe = np.where(good, logs, 0.0)
+    median = _weighted_median(safe, share_)
+    reach = np.maximum(AWAY * _weighted_median(np.abs(safe - median), share_), LEAST_AWAY)
+    held = np.clip(safe, median - reach, median + reach)
+    centre = np.where(none, np.nan, (share_ * held).sum(axis=0))
+    return centre, np.sqrt(np.maximum((share_ * (held - centre) ** 2).sum(axis=0), 0.0))
+
+
+def _weighted_median(values: Array, weight: Array) -> Array:
+    order = np.argsort(np.where(weight > 0, values, np.inf), axis=0)
+    total = np.cumsum(np.take_along_axis(weight, order, axis=0), axis=0)
+    first = np.argmax(total >= 0.5 - 1e-12, axis=0)
+    return np.asarray(np.take_along_axis(values, np.take_along_axis(order, first[None], axis=0), axis=0)[0])
 
 
 # -- the pool as one law ---------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.errors import ForescaleError
+from forescale.fitting._stack import pooled
 from forescale.fitting.point import point
 from forescale.judge._candidates import Candidate, chosen
 from forescale.laws import Law
@@ -40,6 +41,8 @@ CAP = 0.3
 KEPT = 0.75
 """Share of the candidates that are pooled: the worst quarter is left out. Which of the others is best depends on the
 table more than its rolling errors can tell, and their mean is better than any of them."""
+PER_VALUE = 3
+"""Parameters that a distinct value of an input can bear: many checkpoints of two sizes are two sizes still."""
 MISSING = 0.6
 """A candidate that could not be fitted at a cut gets this quantile of the others' scores there."""
 
@@ -93,15 +96,24 @@ def parameters(candidate: Candidate, runs: Runs, size: Array, few: bool = False)
 def subset(candidate: Candidate, runs: Runs, size: Array, few: bool = False) -> Runs | None:
     """The rows that the candidate is fitted to; None where they do not suffice, or are the same as all rows.
 
-    Two rows for each parameter suffice; where no candidate has them (`few`), two more rows than parameters.
+    Two rows for each parameter suffice, and a distinct value of every input for each three; where no candidate has
+    two rows for each (`few`), as many rows as parameters.
     """
     count = len(candidate.law.params)
+    if any(PER_VALUE * levels(runs[name]) < count for name in candidate.law.inputs):
+        return None
     if candidate.rows == "all":
-        return runs if len(runs) >= (count + 2 if few else 2 * count) else None
+        return runs if len(runs) >= (count if few else 2 * count) else None
     keep = chosen(candidate.rows, runs, size)
     if keep.all() or keep.sum() < (2 * count if candidate.rows != "frontier" else count + 2):
         return None
     return runs.where(keep)
+
+
+def levels(values: Array) -> int:
+    """How many values differ by more than a per cent."""
+    ordered = np.sort(values)
+    return 1 + int(np.sum(ordered[1:] > 1.01 * ordered[:-1]))
 
 
 def evaluate(law: Law, params: Mapping[str, float], points: Runs) -> Array:
@@ -188,9 +200,6 @@ def weights(scores: Array, able: NDArray[np.bool_]) -> Array:
 
 
 def pool(said: Array, w: Array) -> tuple[Array, Array]:
-    """The weighted mean of log predictions (h,), and the standard deviation between the candidates (h,)."""
+    """The pool's log prediction (h,), and the standard deviation between the candidates (h,)."""
     kept = w > 0
-    logs = np.log(said[kept])
-    share = w[kept] / w[kept].sum()
-    centre = share @ logs
-    return centre, np.sqrt(np.maximum(share @ (logs - centre) ** 2, 0.0))
+    return pooled(np.log(said[kept]), w[kept])
