@@ -113,8 +113,7 @@ def further(inputs: tuple[str, ...]) -> list[Candidate]:
     name = inputs[0]
     return [
         Candidate(as_law("bnsl-2").on(D=name) if name != "D" else as_law("bnsl-2"), "log-squared", "all"),
-        Candidate(as_law("m3").on(D=name) if name != "D" else as_law("m3"), "log-squared", "16x"),
-        Candidate(as_law("m4").on(D=name) if name != "D" else as_law("m4"), "log-squared", "16x"),
+        Candidate(as_law(f"power-floor({name})"), "log-squared", "2x"),
     ]
 
 
@@ -173,7 +172,7 @@ class Rule:
     """How a pool is made: the share kept, the power of the inverse score, how much less an earlier cut counts."""
 
     kept: float = _rolling.KEPT
-    power: float = 2.0
+    power: float = 1.0
     half: float = _rolling.HALF
     most: int = _rolling.MOST
 

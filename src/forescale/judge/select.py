@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The automatic choice: candidates are scored by rolling extrapolation; the worst quarter is left out.
 
-The others are pooled, each by the inverse square of its error.
+The others are pooled, each by the inverse of its error.
 
 Nothing here looks at how well a candidate fits the rows that it was fitted to. AICc and leave-group-out stand beside
 the scores for the reader; they do not choose.
@@ -324,5 +324,5 @@ def _why(
         f"{len(wanted)} candidates predicted larger runs from smaller ones at {len(found)} cuts ({variable} from "
         f"{found[0].size:.3g} to {found[-1].size:.3g}), up to {reach:.3g} times beyond the cut.",
         f"Least rolling error: {best.fit.law.id} ({best.fit.loss}, {best.rows}), {100 * best.score:.2g} %. The "
-        f"worst quarter is left out; {len(members)} members are pooled by the inverse square of their error.",
+        f"worst quarter is left out; {len(members)} members are pooled by the inverse of their error.",
     )
