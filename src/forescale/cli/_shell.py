@@ -29,7 +29,7 @@ LAW = Annotated[
     typer.Option("--law", "-l", help="A law id, `power(N)`, or a formula such as 'E + A*N**-a + B*D**-b'."),
 ]
 LOSS = Annotated[
-    str | None, typer.Option("--loss", help="log-huber (default of most laws), student-t, frontier, lower-envelope, squared, ...")
+    str | None, typer.Option("--loss", help="log-huber (most laws), student-t, frontier, lower-envelope, ...")
 ]
 FIX = Annotated[list[str] | None, typer.Option("--fix", help="Hold a parameter: --fix E=1.69 (repeatable).")]
 TIE = Annotated[list[str] | None, typer.Option("--tie", help="Set parameters equal: --tie beta=alpha.")]

@@ -16,6 +16,7 @@ from forescale.core.registry import Entry, discover
 from forescale.fitting._fit import Fit
 from forescale.fitting.surface import Surface, surface
 from forescale.planning._plan import Basis, Plan, Planner
+from forescale.planning._splitting import splitting
 from forescale.runs.table import Runs
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def basis(
 ) -> Basis:
     """What a planner stands on: the fit's surface with its draws, checked for the question.
 
-    A stack is planned on as its pool, each draw one of its members; it is not fitted again under other conventions,
+    A stack is planned on as its pool, each draw one of its members, weighted by what they know about N*; it is not fitted again under other conventions,
     since its members were chosen under these.
 
     Raises:
@@ -131,7 +132,8 @@ def basis(
         LawError: a grouped law without a group, or an unknown level.
         QueryError: a group for a law without groups.
     """
-    stack, fit = (None, value) if isinstance(value, Fit) else (value.planned(), value.pooled)
+    stack = None if isinstance(value, Fit) else splitting(value)
+    fit = value if isinstance(value, Fit) else value.pooled if stack is None else stack.pooled
     law = fit.law
     base = law if law.groups is None else law.groups.base
     if planner.asks not in base.valid_for or planner.id in base.refuses:

@@ -33,7 +33,7 @@ def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
         np.asarray(raw.columns[name], dtype=np.float64) for name in ("params", "tokens", "unique_tokens", "val_loss")
     )
     if options["unique"]:
-        kept &= D == unique
+        kept &= unique == D
     name = raw.columns["name"]
     texts = [name.names[code] for code in name.codes.tolist()] if isinstance(name, Coded) else [str(v) for v in name]
     columns: dict[str, Any] = {
