@@ -16,6 +16,7 @@ import pytest
 import forescale as fs
 from forescale import api
 from forescale.core.errors import InputError, LawError, QueryError, ReadError
+from forescale.planning._splitting import splitting
 from forescale.reporting.charts import specification
 
 LAWS = ["chinchilla", "overtraining"]
@@ -139,7 +140,7 @@ def test_plans_carry_the_bands_of_the_stack(stack: fs.Stack, stack_json: Path) -
     size = plan.decision["N"]
     assert size.lower < size.value < size.upper
     expected = plan.expected["loss"]
-    said = stack.planned().predict(N=size.value, D=plan.decision["D"].value)
+    said = splitting(stack).predict(N=size.value, D=plan.decision["D"].value)
     assert expected.value == pytest.approx(said.estimate[0], rel=1e-9)
     assert expected.prediction == pytest.approx((said.prediction.lower[0], said.prediction.upper[0]), rel=1e-9)
     assert plan.evidence.draws_from == "stack"
@@ -147,10 +148,30 @@ def test_plans_carry_the_bands_of_the_stack(stack: fs.Stack, stack_json: Path) -
 
 
 def test_next_runs_rest_on_one_law(stack: fs.Stack) -> None:
-    assert stack.best is stack.planned().members[0].fit
+    best = splitting(stack).best
     design = fs.next_runs(stack, at="1e24 FLOP", budget="1e22 FLOP")
-    assert design.fit is stack.best
-    assert fs.plan("next-runs", stack, at="1e24 FLOP", budget="1e22 FLOP").evidence.law == stack.best.law.id
+    assert design.fit is best
+    assert fs.plan("next-runs", stack, at="1e24 FLOP", budget="1e22 FLOP").evidence.law == best.law.id
+
+
+def test_a_split_rests_on_the_members_that_know_it() -> None:
+    """IsoFLOP budgets, and one more decade of compute-optimal runs alone: those say nothing about the size."""
+    law = fs.law("chinchilla")
+    constants = law.constants("besiroglu2024")
+    C = np.concatenate([np.repeat(np.geomspace(1e18, 1e20, 4), 6), np.geomspace(3e20, 1e21, 8)])
+    N = 0.1 * np.sqrt(C) * np.concatenate([np.tile(np.geomspace(0.2, 5.0, 6), 4), np.ones(8)])
+    D = C / (6 * N)
+    loss = law(constants, N=N, D=D) * np.exp(0.002 * np.random.default_rng(4).standard_normal(len(C)))
+    stack = fs.select({"N": N, "D": D, "loss": loss}, laws=["chinchilla"])
+    near = [m for m in stack.members if m.rows == "within 10x of the largest"]
+    assert near, "a member near the largest runs predicts well"
+    split = splitting(stack)
+    share = sum(m.weight for m in split.members if m.rows == near[0].rows)
+    assert share < 0.2 * near[0].weight
+    assert sum(m.weight for m in split.members) == pytest.approx(1)
+    size = fs.plan("compute-optimal", stack, budget="1e22").decision["N"]
+    truth = fs.plan("compute-optimal", "chinchilla:besiroglu2024", budget="1e22").decision["N"].value
+    assert size.lower < truth < size.upper < 10 * size.lower
 
 
 # -- ledger, lint, verdict ------------------------------------------------------------------------------------------

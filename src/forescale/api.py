@@ -607,7 +607,7 @@ def asked(words: Sequence[str]) -> list[Planner]:
 
 
 ONE_LAW = ("next-runs",)
-"""Questions about the parameters of one law: of a stack, its best member is asked."""
+"""Questions about the parameters of one law: of a stack, the member that knows most about the split is asked."""
 
 
 def plan(question: str, fit: Fit | Stack | str, **query: Any) -> Plan:
@@ -623,10 +623,11 @@ def plan(question: str, fit: Fit | Stack | str, **query: Any) -> Plan:
         RefusedError: the law may not answer it, or the honest answer is no.
     """
     from forescale.planning._run import plan as answer
+    from forescale.planning._splitting import splitting
 
     believed = fit_of(fit) if isinstance(fit, str) else fit
     if question in ONE_LAW and not isinstance(believed, Fit):
-        believed = believed.best
+        believed = splitting(believed).best
     return answer(question, believed, **query)
 
 
@@ -648,10 +649,11 @@ def next_runs(fit: Fit | Stack | str, *, candidates: Any = None, group: str | No
         DataError: candidates that cost nothing.
     """
     from forescale.planning import _asking
+    from forescale.planning._splitting import splitting
 
     believed = fit_of(fit) if isinstance(fit, str) else fit
     if not isinstance(believed, Fit):
-        believed = believed.best
+        believed = splitting(believed).best
     pool = None if candidates is None else _asking.candidates_of(candidates)
     return _asking.ask(believed, query, candidates=pool, group=group)
 

@@ -26,6 +26,7 @@ from forescale.fitting.estimate import fit as estimate
 from forescale.fitting.estimate import fitted_range
 from forescale.judge import _rolling
 from forescale.judge._candidates import Candidate, candidates, described, varying
+from forescale.judge._compare_pairs import repeats
 from forescale.judge._protocol import size_of
 from forescale.judge._rolling import Cut
 from forescale.judge._secondary import leave_group_out
@@ -108,7 +109,8 @@ def _select(
         )
     w = _rolling.weights(scores, able)
     members, w = _members(wanted, runs, variable, w, scores, level, rng, few)
-    noise = _noise(np.log(thin["loss"]) - _rolling.pool(said, np.where(able, w, 0.0))[0], size)
+    residuals = np.log(thin["loss"]) - _rolling.pool(said, np.where(able, w, 0.0))[0]
+    noise = _noise(residuals, size, repeats([runs], "loss")[0])
     width, rolled = calibrated(found, len(wanted), noise, level)
     stack = Stack(
         members=members,
@@ -211,11 +213,11 @@ def thinned(runs: Runs, size: Array) -> Runs:
     return runs.where(keep)
 
 
-def _noise(residuals: Array, size: Array) -> float:
-    """Robust standard deviation of the pool's residuals near the largest runs."""
+def _noise(residuals: Array, size: Array, repeated: float) -> float:
+    """Noise of one run: the pool's residuals near the largest runs, or what repeats show where that is more."""
     near = residuals[size >= size.max() / NEAR]
     used = near if len(near) >= 8 else residuals
-    return robust_scale(used, 1)
+    return max(robust_scale(used, 1), 0.0 if math.isnan(repeated) else repeated)
 
 
 def recipe() -> Width:

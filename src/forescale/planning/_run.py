@@ -132,8 +132,12 @@ def basis(
         LawError: a grouped law without a group, or an unknown level.
         QueryError: a group for a law without groups.
     """
-    stack = None if isinstance(value, Fit) else splitting(value)
-    fit = value if isinstance(value, Fit) else value.pooled if stack is None else stack.pooled
+    stack: Stack | None = None
+    if isinstance(value, Fit):
+        fit = value
+    else:
+        stack = splitting(value)
+        fit = stack.pooled
     law = fit.law
     base = law if law.groups is None else law.groups.base
     if planner.asks not in base.valid_for or planner.id in base.refuses:

@@ -20,6 +20,7 @@ from forescale.judge._stack_verdict import stack_calibration, stack_verdict
 from forescale.judge.calibration import EDGES
 from forescale.judge.checklist import stack_checklist
 from forescale.planning._plan import Plan
+from forescale.planning._splitting import splitting
 from forescale.reporting import _decisions as decisions
 from forescale.reporting import _figures as figures
 from forescale.reporting import _sections as sections
@@ -54,6 +55,7 @@ def page(
     """
     judged = stack if stack.verdict is not None else stack.with_verdict(stack_verdict(stack))
     pool = judged.pooled
+    split = splitting(judged).pooled
     drawn, missing = _figures(judged, plans)
     alarms, fine = sections.advice(pool)
     told = {finding.text for finding in (*alarms, *fine)}
@@ -81,7 +83,7 @@ def page(
         bands=_bands(judged),
         figures={figure.id: figure for figure in drawn},
         tested=_tested(judged),
-        profiles=sections.profiles_read(pool) if plane(pool.law) else None,
+        profiles=sections.profiles_read(split) if plane(split.law) else None,
         checklist=list(parts.items()),
         notes=judged.notes,
         remarks=missing,
@@ -240,10 +242,11 @@ def _figures(stack: Stack, plans: Sequence[Plan]) -> tuple[list[figures.Figure],
         if plan.curves:
             add(f"plan {i}", f"plan-{i}-chart", plan, None)
     add("the rolling test", "rolling", stack, "rolling")
-    if plane(pool.law) and "compute-optimal" in pool.law.valid_for:
-        add("iso-loss contours", "contours", pool, "contours")
-        if sections.profiles_read(pool) is not None:
-            add("IsoFLOP profiles", "isoflop", pool, "isoflop")
+    split = splitting(stack).pooled
+    if plane(split.law) and "compute-optimal" in split.law.valid_for:
+        add("iso-loss contours", "contours", split, "contours")
+        if sections.profiles_read(split) is not None:
+            add("IsoFLOP profiles", "isoflop", split, "isoflop")
     attempt(
         "residuals",
         lambda: figures.panels(

@@ -10,6 +10,7 @@ from forescale.core.errors import DependencyError, InputError, message, nearest
 from forescale.fitting._fit import Fit
 from forescale.fitting._stack import Stack
 from forescale.planning._plan import Plan
+from forescale.planning._splitting import splitting
 
 FIT_CHARTS = ("loss", "contours", "isoflop", "residuals", "profiles")
 STACK_CHARTS = ("rolling", *FIT_CHARTS)
@@ -85,7 +86,8 @@ def _of_stack(stack: Stack, kind: str | None, **options: Any) -> dict[str, Any]:
         return rolling(stack, **options)
     if kind not in FIT_CHARTS:
         raise InputError(message(f"there is no chart {kind!r} of a stack", "", nearest(kind, STACK_CHARTS)))
-    fit = stack.best if kind == "profiles" else stack.pooled
+    split = splitting(stack)
+    fit = split.best if kind == "profiles" else stack.pooled if kind == "residuals" else split.pooled
     return _of_fit(fit, kind)(fit, **options)
 
 

@@ -13,6 +13,7 @@ from forescale.core.errors import InputError, message
 from forescale.core.quantity import format_short
 from forescale.fitting._fit import Fit
 from forescale.fitting._stack import Member, Stack
+from forescale.planning._splitting import splitting
 from forescale.reporting.charts import _axes as axes
 from forescale.reporting.charts import _theme as look
 from forescale.reporting.charts._data import (
@@ -69,7 +70,7 @@ def loss(
     Raises:
         InputError: a law of several inputs that are not N and D.
     """
-    fit = value if isinstance(value, Fit) else value.pooled
+    fit = _law_of(value)
     surface = plane(fit.law)
     if not surface and len(fit.law.inputs) != 1:
         raise InputError(
@@ -106,6 +107,11 @@ def loss(
     )
 
 
+def _law_of(value: Fit | Stack) -> Fit:
+    """The fit whose optimum is followed: of a stack, the pool of those that know how to split compute."""
+    return value if isinstance(value, Fit) else splitting(value).pooled
+
+
 def _seen(fit: Fit, name: str) -> tuple[float, float]:
     """Least and largest value of the horizontal axis among the runs."""
     if fit.runs is not None and (name in fit.runs.columns or (name == "C" and {"N", "D"} <= set(fit.runs.columns))):
@@ -118,7 +124,7 @@ def _seen(fit: Fit, name: str) -> tuple[float, float]:
 
 
 def _line(source: Fit | Stack, name: str, x: Array, level: str | None) -> _Line:
-    fit = source if isinstance(source, Fit) else source.pooled
+    fit = _law_of(source)
     N = D = None
     if plane(fit.law):
         N, D, height = frontier(fit, x, level)
