@@ -124,8 +124,8 @@ def basis(
 ) -> Basis:
     """What a planner stands on: the fit's surface with its draws, checked for the question.
 
-    A stack is planned on as its pool, each draw one of its members, weighted by what they know about N*; it is not fitted again under other conventions,
-    since its members were chosen under these.
+    A stack is planned on as its pool, each draw one of its members, weighted by what they know about N*; it is not
+    fitted again under other conventions, since its members were chosen under these.
 
     Raises:
         RefusedError: the law may not answer the question.
