@@ -3,8 +3,7 @@
 
 A member may predict the loss of larger runs well and yet not know how to split a budget: fitted to the few runs near
 the largest, it sees no size but the best ones. Its optimum N* says so itself, by the spread of its draws. Members
-are
-therefore weighted as the studies of a meta-analysis with random effects: by w / (s^2 + t^2), where w is the weight for
+are weighted as the studies of a meta-analysis with random effects: by w / (s^2 + t^2), where w is the weight for
 prediction, s the standard deviation of log N* over the draws, and t that of log N* between the members (DerSimonian
 and Laird 1986). N* is taken at the largest compute of the runs, where they know most about it.
 """
