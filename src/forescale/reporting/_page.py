@@ -37,9 +37,12 @@ class Report:
         return f"Report({len(self.html):,} characters; save it with .save('report.html'))"
 
 
+ABOUT_A_FIT = ("report.html", "stack.html")
+
+
 @cache
 def template(name: str) -> jinja2.Template:
-    """A page's template, with the macros that all share."""
+    """A page's template, with the macros that all share, and between the top and the bottom of pages about a fit."""
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -47,7 +50,8 @@ def template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.from_string(resource("macros.html") + resource(name))
+    around = ("top.html", name, "bottom.html") if name in ABOUT_A_FIT else (name,)
+    return environment.from_string("".join(resource(part) for part in ("macros.html", *around)))
 
 
 def _tamed(value: Any) -> Any:
