@@ -59,7 +59,9 @@ def desk(tmp_path: Path, columns: Mapping[str, np.ndarray], monkeypatch: pytest.
     both["loss"] = both["loss"] + np.repeat([0.0, 0.2], len(columns["N"]))
     write("groups.csv", {**both, "dataset": ["c4"] * len(columns["N"]) + ["pile"] * len(columns["N"])})
     write("came.csv", {"run": ["large"], "N": [2e10], "D": [4e11], "loss": [2.1]})
-    fs.fit("runs.csv", law="chinchilla").save("fit.json")
+    fit = fs.fit("runs.csv", law="chinchilla")
+    for name in ("fit.json", "adamw.json", "muon.json"):
+        fit.save(name)
     return tmp_path
 
 
@@ -193,7 +195,7 @@ def test_every_finding_is_documented() -> None:
     judged = text_of("verdict.md") + text_of("judging.md") + text_of("ledger.md")
     for code in findings("judge") - {"score"}:
         assert f"`{code}`" in judged, code
-    planned = text_of("plans.md")
+    planned = text_of("plans.md") + text_of("next_runs.md")
     for code in findings("planning"):
         assert f"`{code}`" in planned, code
 

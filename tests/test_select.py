@@ -183,7 +183,7 @@ def test_refusals_say_what_is_missing(columns: Mapping[str, np.ndarray]) -> None
     with pytest.raises(LawError, match="several sizes"):
         fs.fit(same)
     with pytest.raises((RefusedError, DataError), match="more rows"):
-        fs.fit({k: v[:4] for k, v in columns.items()})
+        fs.fit({k: v[:2] for k, v in columns.items()})
     holes = {**columns, "loss": np.where(np.arange(36) == 3, np.nan, columns["loss"])}
     with pytest.raises(DataError, match="row 4"):
         fs.fit(holes)
