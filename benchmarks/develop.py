@@ -132,7 +132,7 @@ def hear(split: Split) -> Heard | None:
     thin = choice.thinned(train, size_of(train, variable))
     size = size_of(thin, variable)
     whole = choice.of_run(thin, size)
-    few = all(len(thin) < _rolling.ROWS * len(c.law.params) for c in wanted)
+    few = all(len(thin) < len(c.law.params) + 2 for c in wanted)
     cuts = _rolling.roll(wanted, thin, size, whole, few) or _rolling.roll(wanted, thin, size, size, few)
     said = np.full((len(wanted), len(held)), np.nan)
     inside = np.full((len(wanted), len(thin)), np.nan)

@@ -41,8 +41,6 @@ CAP = 0.3
 KEPT = 0.75
 """Share of the candidates that are pooled: the worst quarter is left out. Which of the others is best depends on the
 table more than its rolling errors can tell, and their mean is better than any of them."""
-ROWS = 1.5
-"""Rows that a parameter needs."""
 PER_VALUE = 3
 """Parameters that a distinct value of an input can bear: many checkpoints of two sizes are two sizes still."""
 MISSING = 0.6
@@ -98,14 +96,14 @@ def parameters(candidate: Candidate, runs: Runs, size: Array, few: bool = False)
 def subset(candidate: Candidate, runs: Runs, size: Array, few: bool = False) -> Runs | None:
     """The rows that the candidate is fitted to; None where they do not suffice, or are the same as all rows.
 
-    `ROWS` for each parameter suffice, and a distinct value of every input for each `PER_VALUE`; where no candidate
+    Two rows more than parameters suffice, and a distinct value of every input for each `PER_VALUE`; where no candidate
     has them (`few`), as many rows as parameters. A part of the rows must have two for each parameter.
     """
     count = len(candidate.law.params)
     if any(PER_VALUE * levels(runs[name]) < count for name in candidate.law.inputs):
         return None
     if candidate.rows == "all":
-        return runs if len(runs) >= (count if few else ROWS * count) else None
+        return runs if len(runs) >= (count if few else count + 2) else None
     keep = chosen(candidate.rows, runs, size)
     if keep.all() or keep.sum() < (2 * count if candidate.rows != "frontier" else count + 2):
         return None
