@@ -96,8 +96,8 @@ def parameters(candidate: Candidate, runs: Runs, size: Array, few: bool = False)
 def subset(candidate: Candidate, runs: Runs, size: Array, few: bool = False) -> Runs | None:
     """The rows that the candidate is fitted to; None where they do not suffice, or are the same as all rows.
 
-    Two rows more than parameters suffice, and a distinct value of every input for each `PER_VALUE`; where no candidate
-    has them (`few`), as many rows as parameters. A part of the rows must have two for each parameter.
+    Two rows more than parameters suffice, and a distinct value of every input for each `PER_VALUE`; where no
+    candidate has them (`few`), as many rows as parameters. A part of the rows must have two for each parameter.
     """
     count = len(candidate.law.params)
     if any(PER_VALUE * levels(runs[name]) < count for name in candidate.law.inputs):
