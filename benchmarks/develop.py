@@ -172,7 +172,7 @@ class Rule:
     """How a pool is made: the share kept, the power of the inverse score, how much less an earlier cut counts."""
 
     kept: float = _rolling.KEPT
-    power: float = 1.0
+    power: float = 2.0
     half: float = _rolling.HALF
     most: int = _rolling.MOST
 
@@ -223,8 +223,9 @@ def show(heard: Sequence[Heard], rules: dict[str, Callable[[Heard], float]]) -> 
     print(f"  {'rule':46s} against the first   mean   ({len(heard)} splits, {len(names)} cases)")
     lines = []
     for name, e in errors.items():
-        ratio = np.mean([np.nanmean(np.log(e[cases == c] / base[cases == c])) for c in names])
-        mean = np.mean([np.nanmean(e[cases == c]) for c in names])
+        there = [c for c in names if np.isfinite(e[cases == c]).any()]
+        ratio = np.mean([np.nanmean(np.log(e[cases == c] / base[cases == c])) for c in there])
+        mean = np.mean([np.nanmean(e[cases == c]) for c in there])
         lines.append((float(np.exp(ratio)), f"  {name:46s} {np.exp(ratio):10.3f} {mean:14.3f} %"))
     for _, line in sorted(lines, key=lambda x: x[0]):
         print(line)

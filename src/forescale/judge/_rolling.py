@@ -189,13 +189,13 @@ def score(found: Sequence[Cut], count: int, known: float = math.inf) -> Array:
 
 
 def weights(scores: Array, able: NDArray[np.bool_]) -> Array:
-    """(m,) weights of the pool: inverse scores of the better three quarters of those able to predict."""
+    """(m,) weights of the pool: inverse squared scores of the better three quarters of those able to predict."""
     w = np.zeros(len(scores))
     if not able.any():
         return w
     order = np.flatnonzero(able)[np.argsort(scores[able], kind="stable")]
     kept = order[: math.ceil(KEPT * len(order))]
-    w[kept] = scores[kept].min() / scores[kept]
+    w[kept] = (scores[kept].min() / scores[kept]) ** 2
     return np.asarray(w / w.sum())
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The automatic choice: candidates are scored by rolling extrapolation; the worst quarter is left out.
 
-The others are pooled, each by the inverse of its error.
+The others are pooled, each by the inverse square of its error.
 
 Nothing here looks at how well a candidate fits the rows that it was fitted to. AICc and leave-group-out stand beside
 the scores for the reader; they do not choose.
@@ -317,14 +317,22 @@ def _why(
 ) -> tuple[str, ...]:
     if not found:
         return (
-            f"The table is too small to hide its largest runs and fit the rest: {len(members)} of {len(wanted)} "
-            "candidates are pooled with equal weights, and the bands are those usual for scaling laws.",
+            "The table is too small to hide its largest runs and fit the rest: what could be fitted of "
+            f"{_counted(len(wanted), 'candidate')} is pooled with equal weights, and the bands are those usual for "
+            "scaling laws.",
         )
     best = members[0]
     reach = max(float(cut.distance.max()) for cut in found)
+    many = f"{len(members)} members are pooled by the inverse square of their error"
+    pooled = "it stands alone" if len(members) == 1 else many
+    at = f"{_counted(len(found), 'cut')} ({variable} from {found[0].size:.3g} to {found[-1].size:.3g})"
     return (
-        f"{len(wanted)} candidates predicted larger runs from smaller ones at {len(found)} cuts ({variable} from "
-        f"{found[0].size:.3g} to {found[-1].size:.3g}), up to {reach:.3g} times beyond the cut.",
+        f"{_counted(len(wanted), 'candidate')} predicted larger runs from smaller ones at {at}, up to {reach:.3g} "
+        "times beyond the cut.",
         f"Least rolling error: {best.fit.law.id} ({best.fit.loss}, {best.rows}), {100 * best.score:.2g} %. The "
-        f"worst quarter is left out; {len(members)} members are pooled by the inverse of their error.",
+        f"worst quarter is left out; {pooled}.",
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
