@@ -114,6 +114,7 @@ def further(inputs: tuple[str, ...]) -> list[Candidate]:
     return [
         Candidate(as_law("bnsl-2").on(D=name) if name != "D" else as_law("bnsl-2"), "log-squared", "all"),
         Candidate(as_law(f"power-floor({name})"), "log-squared", "2x"),
+        Candidate(as_law(f"power({name})"), "log-squared", "8x"),
     ]
 
 
