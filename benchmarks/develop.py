@@ -28,11 +28,13 @@ from scipy.special import gammaln, stdtrit
 
 from forescale.core.errors import ForescaleError
 from forescale.core.files import to_json
+from forescale.fitting._stack import Width
 from forescale.fitting._tails import robust_scale
 from forescale.judge import _rolling
 from forescale.judge import select as choice
 from forescale.judge._candidates import Candidate, candidates, varying
-from forescale.judge._protocol import available, protocols, size_of
+from forescale.judge._protocol import available, protocols
+from forescale.judge._sizes import size_of
 from forescale.laws import as_law
 from forescale.numerics.parallel import map_blocks
 from forescale.runs.table import Runs
@@ -173,19 +175,14 @@ class Rule:
     """How a pool is made: the share kept, the power of the inverse score, how much less an earlier cut counts."""
 
     kept: float = _rolling.KEPT
-    power: float = 2.0
+    power: float = _rolling.POWER
     half: float = _rolling.HALF
     most: int = _rolling.MOST
 
 
 def weights(scores: Array, able: NDArray[np.bool_], rule: Rule) -> Array:
-    w = np.zeros(len(scores))
-    if able.any():
-        order = np.flatnonzero(able)[np.argsort(scores[able], kind="stable")]
-        kept = order[: math.ceil(rule.kept * len(order))]
-        w[kept] = (scores[kept].min() / scores[kept]) ** rule.power
-        w /= w.sum()
-    return w
+    """The pool's weights under a rule."""
+    return _rolling.weights(scores, able, rule.kept, rule.power)
 
 
 def pooled(h: Heard, index: Sequence[int], rule: Rule) -> tuple[Array, Array, Array, list[_rolling.Cut]] | None:
@@ -202,12 +199,8 @@ def pooled(h: Heard, index: Sequence[int], rule: Rule) -> tuple[Array, Array, Ar
 
 
 def scored(cuts: Sequence[_rolling.Cut], count: int, rule: Rule, known: float = math.inf) -> Array:
-    before = _rolling.HALF
-    _rolling.HALF = rule.half
-    try:
-        return _rolling.score(cuts, count, known)
-    finally:
-        _rolling.HALF = before
+    """The scores under a rule."""
+    return _rolling.score(cuts, count, known, rule.half)
 
 
 def error(h: Heard, log_said: Array) -> float:
@@ -300,21 +293,16 @@ def units(heard: Sequence[Heard]) -> list[Unit]:
 
 def _plain(unit: Unit, part: tuple[Array, Array, Array], c: dict[str, float]) -> Array:
     _, between, distance = part
-    far = np.log(np.maximum(distance, 1.05))
-    law = ((c["disagreement"] * between) ** 2 + (c["distance"] * far) ** 2) * far ** (2 * c["growth"])
-    return np.asarray(c["floor"] ** 2 + (c["noise"] * unit.noise) ** 2 + law)
+    width = Width(c["floor"], c["noise"], c["disagreement"], c["distance"], c["growth"], c["df"], noise=unit.noise)
+    return width.variance(between, distance)
 
 
 def variance(unit: Unit, c: dict[str, float], number: int | None = None) -> Array:
     """Variance of the split's errors, or of those of one cut, from the cuts before."""
     past = unit.past if number is None else unit.past[:number]
-    total = count = c["prior"]
-    for age, part in enumerate(reversed(past)):
-        share = _rolling.HALF**-age
-        total += share * float(np.mean(part[0] ** 2 / _plain(unit, part, c)))
-        count += share
+    ratios = [float(np.mean(part[0] ** 2 / _plain(unit, part, c))) for part in past]
     part = unit.now if number is None else unit.past[number]
-    return np.asarray((total / count) ** c["shrink"] * _plain(unit, part, c))
+    return np.asarray(choice.tau(ratios, c["prior"], c["shrink"]) ** 2 * _plain(unit, part, c))
 
 
 def unpack(theta: Array) -> dict[str, float]:

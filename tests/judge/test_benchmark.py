@@ -15,7 +15,8 @@ from forescale import api
 from forescale.core.errors import ForescaleError, InputError, RefusedError
 from forescale.judge import _results
 from forescale.judge._methods import RECIPES, Forecast, Method, methods
-from forescale.judge._protocol import Task, available, parse, protocols, read, size_of
+from forescale.judge._protocol import Task, available, parse, protocols, read
+from forescale.judge._sizes import size_of
 from forescale.judge._standings import by_distance, table
 from forescale.judge.benchmark import Benchmark, run
 from forescale.judge.benchmark import read as read_results

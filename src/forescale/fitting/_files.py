@@ -105,7 +105,7 @@ def _read(data: Mapping[str, Any], law: Law | None) -> Fit:
     covariance = _array(data["covariance"]).reshape(p, p)
     params = {name: float(special(data["params"][name])) for name in known.names}
     runs = data["runs"]
-    verdict, spread, convergence = data["verdict"], data["spread"], data["convergence"]
+    spread, convergence = data["spread"], data["convergence"]
     return Fit(
         law=known,
         params=Frozen(params),
@@ -120,13 +120,7 @@ def _read(data: Mapping[str, Any], law: Law | None) -> Fit:
         convergence=None if convergence is None else Convergence(**{k: special(v) for k, v in convergence.items()}),
         conventions=Frozen(data["conventions"]),
         fitted_range=Frozen({name: _pair(ends) for name, ends in data["fitted_range"].items()}),
-        verdict=None
-        if verdict is None
-        else Verdict(
-            verdict["level"],
-            verdict["headline"],
-            tuple(Finding(**{**f, "rows": tuple(f["rows"])}) for f in verdict["findings"]),
-        ),
+        verdict=verdict_from(data["verdict"]),
         spread=None
         if spread is None
         else Spread(
@@ -152,6 +146,14 @@ def _read(data: Mapping[str, Any], law: Law | None) -> Fit:
         covariance_from=str(data["covariance_from"]),
         scale=str(data["scale"]),
     )
+
+
+def verdict_from(value: Mapping[str, Any] | None) -> Verdict | None:
+    """The verdict that a file holds."""
+    if value is None:
+        return None
+    findings = tuple(Finding(**{**f, "rows": tuple(f["rows"])}) for f in value["findings"])
+    return Verdict(value["level"], value["headline"], findings)
 
 
 def plain(value: Any) -> Any:

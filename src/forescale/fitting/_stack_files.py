@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from forescale.core.errors import LawError, ReadError, message
 from forescale.core.frozen import Frozen
 from forescale.fitting._covariance import laplace
-from forescale.fitting._files import fit_from_dict, fit_to_dict, plain, special
-from forescale.fitting._fit import Finding, Fit, Verdict
+from forescale.fitting._files import fit_from_dict, fit_to_dict, plain, special, verdict_from
+from forescale.fitting._fit import Fit
 from forescale.fitting._space import Space
 from forescale.fitting._stack import Member, Stack, Width
 from forescale.fitting.estimate import DRAWS
@@ -134,7 +134,6 @@ def _read(data: Mapping[str, Any], law: Law | None) -> Stack:
     members = tuple(_member(m, runs, law) for m in data["members"])
     if not members or not math.isclose(sum(m.weight for m in members), 1.0, rel_tol=1e-6):
         raise ValueError("the weights of the members do not add up to one")
-    verdict = data["verdict"]
     scores = {
         name: np.array(values) if name in ("candidate", "law", "loss", "rows") else _floats(values)
         for name, values in data["scores"].items()
@@ -151,13 +150,7 @@ def _read(data: Mapping[str, Any], law: Law | None) -> Stack:
         why=tuple(data["why"]),
         conventions=Frozen(data["conventions"]),
         fitted_range=Frozen({name: (float(a), float(b)) for name, (a, b) in data["fitted_range"].items()}),
-        verdict=None
-        if verdict is None
-        else Verdict(
-            verdict["level"],
-            verdict["headline"],
-            tuple(Finding(**{**f, "rows": tuple(f["rows"])}) for f in verdict["findings"]),
-        ),
+        verdict=verdict_from(data["verdict"]),
         notes=tuple(Note(**note) for note in data["notes"]),
         level=float(data["level"]),
         seed=int(data["seed"]),

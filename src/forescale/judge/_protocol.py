@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from forescale.core.errors import ForescaleError, InputError, message, nearest
 from forescale.core.frozen import Frozen
+from forescale.judge._sizes import size_of
 from forescale.judge._splits import RULES, Split, either
 from forescale.runs.datasets import dataset as public
 from forescale.runs.derive import require
@@ -211,13 +212,6 @@ class Protocol:
         )
 
 
-def size_of(runs: Runs, variable: str) -> Array:
-    """(n,) what orders rows. C is 6 N D where both are known: the distance that predictions state."""
-    if variable == "C" and {"N", "D"} <= set(runs.columns):
-        return np.asarray(6.0 * runs["N"] * runs["D"])
-    return np.asarray(runs[variable])
-
-
 def _texts(runs: Runs, label: str) -> list[str]:
     codes, names = runs.group_codes(label)
     return [names[code] for code in codes.tolist()]
@@ -283,16 +277,25 @@ def parse(value: Mapping[str, Any], case: str, source: str = "") -> Protocol:
 def read(path: Path) -> Protocol:
     """The protocol in one TOML file; the file's stem is the case.
 
+    `families_of` names the case beside it whose families are meant.
+
     Raises:
         InputError: no TOML, or no protocol.
     """
+    value = _table(path)
+    beside = value.pop("families_of", None)
+    if beside is not None:
+        value["families"] = _table(path.with_name(f"{beside}.toml")).get("families", [])
+    return parse(value, path.stem, str(path))
+
+
+def _table(path: Path) -> dict[str, Any]:
     import tomllib  # only where a case is asked for
 
     try:
-        value = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise InputError(message(f"{path} cannot be read: {error}", "a TOML file of a protocol")) from error
-    return parse(value, path.stem, str(path))
 
 
 def protocols(names: Sequence[str] = (), folder: str | os.PathLike[str] | None = None) -> list[Protocol]:

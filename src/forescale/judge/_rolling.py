@@ -43,6 +43,8 @@ KEPT = 0.75
 table more than its rolling errors can tell, and their mean is better than any of them."""
 PER_VALUE = 3
 """Parameters that a distinct value of an input can bear: many checkpoints of two sizes are two sizes still."""
+POWER = 2.0
+"""Power of the inverse score in the weights."""
 MISSING = 0.6
 """A candidate that could not be fitted at a cut gets this quantile of the others' scores there."""
 
@@ -163,13 +165,14 @@ def roll(candidates: Sequence[Candidate], runs: Runs, size: Array, whole: Array,
     return found
 
 
-def score(found: Sequence[Cut], count: int, known: float = math.inf) -> Array:
+def score(found: Sequence[Cut], count: int, known: float = math.inf, half: float = HALF) -> Array:
     """(m,) score of each candidate: a typical log error, lower is better; 1 for all where there is no cut.
 
     Args:
         found: rising cuts.
         count: number of candidates.
         known: only rows up to this size count: what could be known at a cut.
+        half: a cut counts this many times less than the next larger one.
     """
     total, weight = np.zeros(count), 0.0
     rising = sorted(found, key=lambda cut: cut.size)
@@ -182,20 +185,20 @@ def score(found: Sequence[Cut], count: int, known: float = math.inf) -> Array:
         there = np.isfinite(at)
         if not there.any():
             continue
-        share = HALF**-age
+        share = half**-age
         total += share * np.log(np.where(there, at, np.quantile(at[there], MISSING)))
         weight += share
     return np.exp(total / weight) if weight > 0 else np.ones(count)
 
 
-def weights(scores: Array, able: NDArray[np.bool_]) -> Array:
-    """(m,) weights of the pool: inverse squared scores of the better three quarters of those able to predict."""
+def weights(scores: Array, able: NDArray[np.bool_], kept: float = KEPT, power: float = POWER) -> Array:
+    """(m,) weights of the pool: a power of the inverse scores of the better part of those able to predict."""
     w = np.zeros(len(scores))
     if not able.any():
         return w
     order = np.flatnonzero(able)[np.argsort(scores[able], kind="stable")]
-    kept = order[: math.ceil(KEPT * len(order))]
-    w[kept] = (scores[kept].min() / scores[kept]) ** 2
+    best = order[: math.ceil(kept * len(order))]
+    w[best] = (scores[best].min() / scores[best]) ** power
     return np.asarray(w / w.sum())
 
 

@@ -24,6 +24,7 @@ from forescale.fitting._fit import Fit, Spread
 from forescale.fitting._tails import t_quantile
 from forescale.fitting.estimate import fit as estimate
 from forescale.judge._proper import interval_score
+from forescale.judge._sizes import largest_of_run
 from forescale.judge._spread import cells, spread_of
 from forescale.judge.calibration import EDGES, Calibration, calibration
 from forescale.laws import Law
@@ -282,7 +283,7 @@ def backtest(
     if group_by is not None:
         law = law.grouped(group_by, sorted(runs.group_codes(group_by)[1]), list(separate))
     variable, size = _size(runs, law)
-    whole = _of_run(runs, size)
+    whole = largest_of_run(runs, size)
     least = max(len(law.params) + 3, 2 * len(law.params))
     if beyond is not None:
         cuts = [float(size.max()) / beyond]
@@ -348,16 +349,6 @@ def _size(runs: Runs, law: Law) -> tuple[str, Array]:
         if "C" in full.columns and law.inputs[0] in ("N", "D"):
             return law.inputs[0], runs[law.inputs[0]]
     return law.inputs[0], runs[law.inputs[0]]
-
-
-def _of_run(runs: Runs, size: Array) -> Array:
-    """(n,) largest size of the run that a row belongs to."""
-    if "run" not in runs.labels:
-        return size
-    codes, names = runs.group_codes("run")
-    largest = np.zeros(len(names))
-    np.maximum.at(largest, codes, size)
-    return largest[codes]
 
 
 def _cuts(whole: Array, size: Array, least: int, most: int) -> list[float]:

@@ -27,9 +27,9 @@ from forescale.fitting.estimate import fitted_range
 from forescale.judge import _rolling
 from forescale.judge._candidates import Candidate, candidates, described, varying
 from forescale.judge._compare_pairs import repeats
-from forescale.judge._protocol import size_of
 from forescale.judge._rolling import Cut
 from forescale.judge._secondary import leave_group_out
+from forescale.judge._sizes import largest_of_run, size_of
 from forescale.judge._thresholds import threshold
 from forescale.laws import Law
 from forescale.runs.derive import require
@@ -39,6 +39,8 @@ Array = NDArray[np.float64]
 
 THIN = 400
 """Rows used to score candidates; tables of checkpoints are thinned to it, run by run."""
+LEAST_RUNS = 4
+"""With fewer runs, rows of one run may stand on both sides of a cut."""
 NEAR = 10.0
 """The noise of a run is measured on rows within this factor of the largest."""
 
@@ -133,7 +135,6 @@ def _select(
     centre, _ = stack.curve({name: np.asarray(runs[name]) for name in inputs})
     residuals = np.log(runs["loss"]) - centre
     residuals.flags.writeable = False
-
     return replace(stack, residuals=residuals)
 
 
@@ -188,14 +189,8 @@ def _members(
 
 def of_run(runs: Runs, size: Array) -> Array:
     """(n,) largest size of the run that a row belongs to; the row's own where the table has few runs or no labels."""
-    if "run" not in runs.labels:
-        return size
-    codes, names = runs.group_codes("run")
-    if len(names) < 4:
-        return size
-    largest = np.zeros(len(names))
-    np.maximum.at(largest, codes, size)
-    return np.asarray(largest[codes])
+    labelled = "run" in runs.labels and len(runs.group_codes("run")[1]) >= LEAST_RUNS
+    return largest_of_run(runs, size) if labelled else size
 
 
 def thinned(runs: Runs, size: Array) -> Runs:
@@ -235,20 +230,23 @@ def recipe() -> Width:
 
 def calibrated(found: Sequence[Cut], count: int, noise: float, level: float) -> tuple[Width, dict[str, Array]]:
     """The recipe with this table's own scale, and the pool's rolling predictions with the bands known at each cut."""
-
     rising = sorted(found, key=lambda cut: cut.size)
     width = replace(recipe(), noise=noise)
     columns: dict[str, list[Array]] = {
         k: [] for k in ("cut", "distance", "observed", "estimate", "lower", "upper", "between")
     }
     ratios: list[float] = []
+
+    def past() -> float:
+        return tau(ratios, threshold("stack_prior"), threshold("stack_shrink"))
+
     for number, cut in enumerate(rising):
         able = np.asarray(np.isfinite(cut.said).all(axis=1))
         w = _rolling.weights(_rolling.score(rising[:number], count, known=cut.size), able)
         if not w.any():
             continue
         centre, between = _rolling.pool(cut.said, w)
-        now = replace(width, tau=_tau(ratios), cuts=len(ratios))
+        now = replace(width, tau=past(), cuts=len(ratios))
         half = now.half(level, between, cut.distance)
         for name, values in (
             ("cut", np.full(len(centre), cut.size)),
@@ -263,18 +261,17 @@ def calibrated(found: Sequence[Cut], count: int, noise: float, level: float) -> 
         error = np.log(cut.observed) - centre
         ratios.append(float(np.mean(error**2 / width.variance(between, cut.distance))))
     joined = {k: np.concatenate(v) if v else np.zeros(0) for k, v in columns.items()}
-    return replace(width, tau=_tau(ratios), cuts=len(ratios)), joined
+    return replace(width, tau=past(), cuts=len(ratios)), joined
 
 
-def _tau(ratios: Sequence[float]) -> float:
-    """Scale of past errors against the recipe: later cuts count double, `stack_prior` cuts of prior say one."""
-    prior = threshold("stack_prior")
+def tau(ratios: Sequence[float], prior: float, shrink: float) -> float:
+    """Scale of past errors against the recipe: later cuts count double, `prior` cuts say one, a power shrinks it."""
     total, count = prior, prior
     for age, ratio in enumerate(reversed(ratios)):
         share = _rolling.HALF**-age
         total += share * ratio
         count += share
-    return float((total / count) ** (0.5 * threshold("stack_shrink")))
+    return float((total / count) ** (0.5 * shrink))
 
 
 def _table(
