@@ -457,3 +457,9 @@ def test_the_command(cli: Any, table: Any, tmp_path: Path) -> None:
     said = cli("compare", f"{source}clip", f"{source}mammut", "--names", "CLIP,MaMMUT", "--between", "1e17", "1e21")
     assert said.code == 0, said.err
     assert "crossing at 7.52e19 FLOP, MaMMUT better above" in said.out
+
+
+def test_text_for_at_is_refused() -> None:
+    published = fs.open("chinchilla:besiroglu2024")
+    with pytest.raises(QueryError, match="at = 'banana'"):
+        compare(published, published, at="banana")  # type: ignore[arg-type]

@@ -271,3 +271,8 @@ def test_excess_of_a_stack_is_that_of_its_best_law() -> None:
     assert found.fit.law.id == stack.best.law.id
     assert found.fit.loss == "frontier"
     assert found.excess.shape == u.shape
+
+
+def test_the_excess_of_something_else_is_refused() -> None:
+    with pytest.raises(QueryError, match="the excess of a int"):
+        fs.excess(3)  # type: ignore[arg-type]

@@ -125,3 +125,8 @@ def test_impossible_questions() -> None:
         noise_floor([1, 2, 3], [3.0, 2.0, 1.0], level=0.0)
     with pytest.raises(InputError, match="share"):
         noise_floor([1, 2, 3], [3.0, 2.0, 1.0]).needed(0.0)
+
+
+def test_a_negative_error_is_refused() -> None:
+    with pytest.raises(DataError, match=r"an error of -0\.1"):
+        noise_floor([1, 2, 4], [0.3, -0.1, 0.1])

@@ -193,6 +193,8 @@ def test_refusals_say_what_is_missing(columns: Mapping[str, np.ndarray]) -> None
         fs.select(curve("C", smooth, 1e17, 1e21), laws=["chinchilla"])
     with pytest.raises(DataError, match="between 0 and 1"):
         fs.select(columns, level=90)
+    with pytest.raises(LawError, match="no law to choose from"):
+        fs.select(columns, laws=[])
 
 
 def test_a_table_without_cuts_is_red() -> None:

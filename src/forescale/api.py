@@ -515,8 +515,11 @@ def is_fit(text: str) -> bool:
 
 def excess(fit: Fit | Stack) -> Excess:
     """The under-tuned runs: how far each lies above the law of the well-tuned ones, and whether any does."""
+    from forescale.fitting._stack import Stack
     from forescale.judge.excess import excess as judged
 
+    if not isinstance(fit, (Fit, Stack)):
+        raise QueryError(message(f"the excess of a {type(fit).__name__}", "a fit to runs", "fs.excess(fs.fit(runs))"))
     return judged(fit)
 
 

@@ -140,6 +140,8 @@ def candidates(inputs: Sequence[str], laws: Sequence[Law | str] | None = None) -
     Raises:
         LawError: an unknown law, or one that reads other columns.
     """
+    if laws is not None and len(laws) == 0:
+        raise LawError(message("no law to choose from", "one law or more", "leave laws out for the list"))
     surface = len(inputs) > 1
     entries = _listed()["surface" if surface else "curve"]["cover"]
     if laws is None:

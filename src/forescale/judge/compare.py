@@ -111,6 +111,8 @@ def compare(
     for word, value in (("margin", margin), ("noise", noise)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise InputError(message(f"a {word} of {value}", "a positive share of the loss, such as 0.005"))
+    if isinstance(at, str):
+        raise QueryError(message(f"at = {at!r}", "numbers", "at=[1e21, 1e22]"))
     wanted = [float(x) for x in at]
     if any(not (math.isfinite(x) and x > 0) for x in wanted):
         raise InputError(message(f"points at {wanted}", "positive finite numbers"))

@@ -120,7 +120,10 @@ def noise_floor(
         DataError: fewer than three rows, a single n, values that cannot be.
     """
     count = np.atleast_1d(np.asarray(n, dtype=np.float64))
-    squared = np.atleast_1d(np.asarray(error, dtype=np.float64)) ** 2
+    given = np.atleast_1d(np.asarray(error, dtype=np.float64))
+    if (given < 0).any():
+        raise DataError(message(f"an error of {given.min():g}", "root mean square errors, zero or more"))
+    squared = given**2
     if count.shape != squared.shape or count.ndim != 1:
         raise DataError(message(f"n of shape {count.shape} and errors of shape {squared.shape}", "one length"))
     w = np.ones(count.size) if weights is None else np.asarray(weights, dtype=np.float64)
