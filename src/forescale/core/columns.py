@@ -34,13 +34,14 @@ FloatOrArray = TypeVar("FloatOrArray", float, npt.NDArray[np.float64])
 
 @dataclass(frozen=True)
 class Column:
-    """One canonical column. `kind` is "number" or "text"; `positive` numbers must be above zero."""
+    """One canonical column. `kind` is "number" or "text"; `positive` numbers must be above zero; `most` bounds them."""
 
     name: str
     meaning: str
     unit: str
     kind: str = "number"
     positive: bool = True
+    most: float = math.inf
 
 
 def _columns() -> dict[str, Column]:
@@ -80,6 +81,23 @@ def _columns() -> dict[str, Column]:
         ("vocab_size", "size of the vocabulary", "tokens"),
         ("context", "training context length", "tokens"),
         ("P", "parallel streams (ParScale)", "streams"),
+        ("N_enc", "parameters of the encoder", "parameters"),
+        ("N_dec", "parameters of the decoder", "parameters"),
+        ("characters", "characters of text that the run was trained on", "characters"),
+        ("experts", "experts per routed layer", "experts"),
+        ("bits", "bits per weight", "bits"),
+        ("activation_bits", "bits per activation", "bits"),
+        ("exponent_bits", "exponent bits of a floating-point format", "bits"),
+        ("mantissa_bits", "mantissa bits of a floating-point format", "bits"),
+        ("block", "numbers that share one scaling factor", "numbers"),
+        ("patch", "side of an image patch", "pixels"),
+        ("radius", "size of a perturbation of the input (L-infinity norm)", "input units"),
+        ("attacked", "tokens whose activations are perturbed", "tokens"),
+        ("attempts", "samples drawn per problem", "samples"),
+        ("kl", "Kullback-Leibler divergence from the initial policy", "nats"),
+        ("thinking_tokens", "tokens spent before the answer", "tokens"),
+        ("loss_before", "loss of the same model before the change, or on another set", "see convention"),
+        ("members", "members, seeds or raters that are averaged", "members"),
     ]
     loose = [
         ("step", "optimiser step of this row, where rows are checkpoints", "steps"),
@@ -89,6 +107,13 @@ def _columns() -> dict[str, Column]:
         ("seed", "random seed", "1"),
         ("ended", "1 where the schedule reached its horizon, else 0", "1"),
         ("score", "task score", "1"),
+        ("bleu", "BLEU of a translation", "1"),
+        ("degradation", "loss added by a change: quantisation, attack, compression", "see convention"),
+    ]
+    bounded = [
+        ("share", "weight of a domain or task in the training mixture", "1", 1.0),
+        ("kept", "share of the data that a filter or pruning keeps", "1", 1.0),
+        ("error", "share of wrong answers", "1", 1.0),
     ]
     text = [
         ("run", "identity of the run that a row belongs to"),
@@ -100,6 +125,7 @@ def _columns() -> dict[str, Column]:
     ]
     found = [Column(name, meaning, unit) for name, meaning, unit in number]
     found += [Column(name, meaning, unit, positive=False) for name, meaning, unit in loose]
+    found += [Column(name, meaning, unit, positive=False, most=most) for name, meaning, unit, most in bounded]
     found += [Column(name, meaning, "label", kind="text", positive=False) for name, meaning in text]
     return {column.name: column for column in found}
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from forescale.laws._catalogue import catalogue, find
+from forescale.laws._catalogue import catalogue, families, find
 from forescale.laws._describe import describe, facts
+from forescale.laws._family import Family
 from forescale.laws._formula import as_law, law_from_formula, law_from_function
 from forescale.laws._law import (
+    TOPICS,
     Check,
     Law,
     Parameter,
@@ -21,7 +23,9 @@ from forescale.laws._law import (
 from forescale.laws._recipe import law_from_json, law_to_json
 
 __all__ = [
+    "TOPICS",
     "Check",
+    "Family",
     "Law",
     "Parameter",
     "Published",
@@ -31,6 +35,7 @@ __all__ = [
     "describe",
     "exponent",
     "facts",
+    "families",
     "find",
     "floor",
     "law_from_formula",

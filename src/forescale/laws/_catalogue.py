@@ -9,6 +9,7 @@ from functools import cache
 from forescale.core.columns import COLUMNS
 from forescale.core.errors import LawError, message, nearest
 from forescale.core.registry import Entry, discover
+from forescale.laws._family import Family
 from forescale.laws._law import Law
 
 ALIASES = {"m1": "power", "m2": "power-floor"}
@@ -28,8 +29,16 @@ def _builtin() -> dict[str, Entry[Law]]:
     return discover("forescale.laws", Law, plugins=False)
 
 
+@cache
+def families() -> dict[str, Entry[Family]]:
+    """All families of laws, built-in and plugged in: id -> Entry(value, origin)."""
+    return discover("forescale.laws", Family)
+
+
 def find(name: str) -> Law:
     """The law of that name, with the columns it is to be read from where named: "chinchilla", "kaplan(N_nonemb, D)".
+
+    A family makes its law from the columns: "mixing-exponential(arxiv, book)".
 
     Raises:
         LawError: unknown id (the nearest known ones are named), unknown column, or the wrong number of columns.
@@ -39,8 +48,10 @@ def find(name: str) -> Law:
     law_id = on[1] if on else name
     law_id = ALIASES.get(law_id, law_id)
     entry = _builtin().get(law_id) or catalogue().get(law_id)
+    if entry is None and law_id in families():
+        return _member(families()[law_id].value, on)
     if entry is None:
-        hint = nearest(law_id[:60], catalogue())
+        hint = nearest(law_id[:60], [*catalogue(), *families()])
         shown = repr(law_id if len(law_id) <= 60 else law_id[:57] + "...")
         raise LawError(message(f"there is no law {shown}", "a law of the catalogue, or a formula", hint))
     law = entry.value
@@ -51,8 +62,25 @@ def find(name: str) -> Law:
         raise LawError(
             message(f"{name!r} names {len(columns)} columns", f"{len(law.inputs)}: {law_id}({', '.join(law.inputs)})")
         )
+    _identifiers(name, columns)
+    return law.on(**dict(zip(law.inputs, columns)))
+
+
+def _member(family: Family, on: re.Match[str] | None) -> Law:
+    columns = [] if on is None else [column.strip() for column in on[2].split(",")]
+    shown = f"{family.id}({', '.join(family.example)})"
+    if len(columns) < family.least:
+        raise LawError(
+            message(f"the family {family.id!r} was given {len(columns)} columns", f"{family.least} or more", shown)
+        )
+    _identifiers(shown if on is None else on[0], columns)
+    if len(set(columns)) < len(columns):
+        raise LawError(message(f"the family {family.id!r} was given {columns}", "distinct columns", shown))
+    return family.make(tuple(columns))
+
+
+def _identifiers(name: str, columns: list[str]) -> None:
     for column in columns:
         if not column.isidentifier():
             hint = nearest(column, COLUMNS)
             raise LawError(message(f"{name!r} holds {column!r}", "the name of a column", hint))
-    return law.on(**dict(zip(law.inputs, columns)))

@@ -39,6 +39,21 @@ KINDS = (
 )
 
 
+TOPICS = (
+    "size and data",
+    "one variable",
+    "training dynamics",
+    "data",
+    "mixtures",
+    "precision and inference shape",
+    "vision and other fields",
+    "task performance",
+    "samples at test time",
+    "robustness and theory",
+)
+"""What laws are about: the order of the lists in the documentation and in `forescale laws`."""
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One parameter: what it is, where it may live, where to look for it.
@@ -171,6 +186,11 @@ class Law:
         starts: where a fit may begin, for laws that know better than start boxes: `starts(*inputs, y)`, arrays (n,)
             of positive numbers, gives parameter -> (m,), good starts first. A parameter that it does not name, or an
             empty answer, brings the ordinary search.
+        topic: one of `TOPICS`, for lists.
+        domain: input -> (least, largest) where it usually lies, for inputs that are no column of the vocabulary, or
+            lie elsewhere here; a published fitted range comes first.
+        absolute: inputs whose unit the formula fixes (bits, shares, counts whose logarithm it takes): a change of
+            their unit leaves the family.
         groups: label column that the formula reads as integer codes (see `grouped`), or None.
         expression: the formula string that the law was written as, or None.
         recipe: how the law came about: a base step ("law", Law), ("formula", {...}) or ("function", name), then one
@@ -198,12 +218,15 @@ class Law:
     published: Mapping[str, Published] = field(default_factory=lambda: EMPTY)
     checks: tuple[Check, ...] = ()
     starts: Callable[..., Mapping[str, Array]] | None = None
+    topic: str = "size and data"
+    domain: Mapping[str, tuple[float, float]] = field(default_factory=lambda: EMPTY)
+    absolute: tuple[str, ...] = ()
     groups: Groups | None = None
     expression: str | None = None
     recipe: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "linear", "decreasing_in", "valid_for"):
+        for name in ("inputs", "linear", "decreasing_in", "valid_for", "absolute"):
             value = getattr(self, name)
             if isinstance(value, str):
                 raise LawError(message(f"{name} of the law {self.id!r} is the text {value!r}", "a tuple of names"))
@@ -217,7 +240,9 @@ class Law:
         for name in self.decreasing_in:
             if name not in self.inputs:
                 raise LawError(message(f"{self.id!r} is said to fall in {name!r}", f"one of {list(self.inputs)}"))
-        for name in ("params", "published", "refuses", "conventions"):
+        if self.topic not in TOPICS:
+            raise LawError(message(f"the topic of {self.id!r} is {self.topic!r}", "one of " + ", ".join(TOPICS)))
+        for name in ("params", "published", "refuses", "conventions", "domain"):
             object.__setattr__(self, name, Frozen(getattr(self, name)))
 
     # -- evaluation ---------------------------------------------------------------------------------------------
@@ -397,6 +422,8 @@ class Law:
             formula=_Renamed(self.formula, dict(zip(new, self.inputs))),
             decreasing_in=tuple(columns.get(name, name) for name in self.decreasing_in),
             conventions={columns.get(k, k): v for k, v in self.conventions.items()},
+            absolute=tuple(columns.get(name, name) for name in self.absolute),
+            domain={},
             latex=_relabelled(self.latex, columns),
         )
 
@@ -455,6 +482,9 @@ class Law:
             meaning=f"{self.meaning} Plus: {other.meaning}".strip(),
             traps=(*self.traps, *other.traps),
             papers=tuple(dict.fromkeys((*self.papers, *other.papers))),
+            topic=self.topic,
+            domain={**other.domain, **self.domain},
+            absolute=tuple(dict.fromkeys((*self.absolute, *other.absolute))),
             recipe=(*self._base(), ("add", other._base())),
         )
 

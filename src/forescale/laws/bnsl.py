@@ -112,6 +112,7 @@ def broken(breaks: int) -> Law:
     words = ("one break", "two breaks", "three breaks", "four breaks")[breaks - 1]
     return Law(
         id="bnsl" if breaks == 1 else f"bnsl-{breaks}",
+        topic="one variable",
         title=f"Smoothly broken power law with {words}",
         inputs=("D",),
         params=params,

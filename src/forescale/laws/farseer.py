@@ -55,6 +55,7 @@ farseer = Law(
     },
     formula=loss,
     decreasing_in=("D",),
+    absolute=("N", "D"),
     valid_for=("predict", "compute-optimal"),
     refuses={
         "reach": (

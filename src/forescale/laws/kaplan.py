@@ -86,6 +86,7 @@ kaplan = Law(
 
 kaplan_n = Law(
     id="kaplan-N",
+    topic="one variable",
     title="Power law in parameters, in Kaplan's form",
     inputs=("N",),
     params={
@@ -116,6 +117,7 @@ kaplan_n = Law(
 
 kaplan_d = Law(
     id="kaplan-D",
+    topic="one variable",
     title="Power law in tokens, in Kaplan's form",
     inputs=("D",),
     params={
@@ -146,6 +148,7 @@ kaplan_d = Law(
 
 kaplan_c = Law(
     id="kaplan-C",
+    topic="one variable",
     title="Power law in least compute, in Kaplan's form",
     inputs=("C",),
     params={

@@ -17,6 +17,7 @@ def error(D: Any, B: Any, V: Any) -> Any:
 
 noise_floor = Law(
     id="noise-floor",
+    topic="robustness and theory",
     title="Noise averaged over n samples, above a bias that stays",
     inputs=("D",),
     params={

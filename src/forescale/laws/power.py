@@ -59,6 +59,7 @@ def floor_starts(C: Array, y: Array) -> dict[str, Array]:
 
 power = Law(
     id="power",
+    topic="one variable",
     title="Power law of one variable, without floor",
     inputs=("C",),
     params={
@@ -104,6 +105,7 @@ power = Law(
 
 power_floor = Law(
     id="power-floor",
+    topic="one variable",
     title="Power law of one variable, with a floor",
     inputs=("C",),
     params={

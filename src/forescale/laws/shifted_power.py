@@ -33,6 +33,7 @@ def _in1k(model: str, E: float, A: float, B: float, alpha: float) -> Published:
 
 shifted_power = Law(
     id="shifted-power",
+    topic="one variable",
     title="Power law of compute with a shift and a floor",
     inputs=("C",),
     params={

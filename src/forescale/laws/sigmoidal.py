@@ -108,6 +108,7 @@ _ONE_VARIABLE = {
 
 m3 = Law(
     id="m3",
+    topic="one variable",
     title="Power law of one variable that levels off",
     inputs=("D",),
     params={
@@ -139,6 +140,7 @@ m3 = Law(
 
 m4 = Law(
     id="m4",
+    topic="one variable",
     title="Learning curve between random guessing and a floor",
     inputs=("D",),
     params={

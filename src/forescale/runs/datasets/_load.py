@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,24 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.errors import ColumnError, InputError, InternalError, message, nearest
-from forescale.runs.datasets import (
-    _read_collapse,
-    _read_datablations,
-    _read_epfl,
-    _read_gadre,
-    _read_gemstones,
-    _read_hitchhiker,
-    _read_marin,
-    _read_misfitting,
-    _read_mixtures,
-    _read_olmo,
-    _read_openclip,
-    _read_porian,
-    _read_rectified,
-    _read_routing,
-    _read_table,
-    _read_xlstm,
-)
 from forescale.runs.datasets._cards import Card, card, find
 from forescale.runs.datasets._fetch import fetch
 from forescale.runs.derive import derive
@@ -48,28 +31,21 @@ class Source:
     """
 
     read: Callable[[Callable[[str], Path], Mapping[str, Any]], Raw]
-    settle: Callable[[Runs], Runs] = lambda runs: runs
+    settle: Callable[[Runs], Runs]
 
 
-SOURCES: Mapping[str, Source] = {
-    "table": Source(_read_table.read),
-    "isoflop": Source(_read_table.read, _read_table.settle_isoflop),
-    "gadre": Source(_read_gadre.read),
-    "gemstones": Source(_read_gemstones.read),
-    "misfitting": Source(_read_misfitting.read),
-    "porian": Source(_read_porian.read, _read_porian.settle),
-    "datablations": Source(_read_datablations.read),
-    "epfl": Source(_read_epfl.read),
-    "mixtures": Source(_read_mixtures.read),
-    "routing": Source(_read_routing.read),
-    "olmo": Source(_read_olmo.read),
-    "rectified": Source(_read_rectified.read),
-    "hitchhiker": Source(_read_hitchhiker.read, _read_hitchhiker.settle),
-    "openclip": Source(_read_openclip.read),
-    "marin": Source(_read_marin.read),
-    "collapse": Source(_read_collapse.read),
-    "xlstm": Source(_read_xlstm.read),
-}
+def source(name: str) -> Source:
+    """The reader that a card names: the module `_read_NAME` beside this file, with `read` and, at need, `settle`."""
+    where = f"forescale.runs.datasets._read_{name}"
+    try:
+        module = importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        raise InternalError(message(f"a card names the reader {name!r}", f"a module {where}")) from error
+    return Source(module.read, getattr(module, "settle", _as_it_is))
+
+
+def _as_it_is(runs: Runs) -> Runs:
+    return runs
 
 
 def dataset(name: str, *, on_bad: Literal["error", "drop"] = "error", **filters: Any) -> Runs:
@@ -94,12 +70,8 @@ def dataset(name: str, *, on_bad: Literal["error", "drop"] = "error", **filters:
     known = _own_options(made)
     options = {**variant.options, **{k: v for k, v in filters.items() if k in known}}
     rest = {**variant.filters, **{k: v for k, v in filters.items() if k not in known}}
-    source = SOURCES.get(made.source)
-    if source is None:
-        raise InternalError(
-            message(f"the card {made.id} names the reader {made.source!r}", f"one of {list(SOURCES)}")
-        )
-    raw = source.read(lambda file: fetch(made, file), options)
+    files = source(made.source)
+    raw = files.read(lambda file: fetch(made, file), options)
     runs = to_runs(
         raw,
         name,
@@ -111,7 +83,7 @@ def dataset(name: str, *, on_bad: Literal["error", "drop"] = "error", **filters:
     )
     for column, value in rest.items():
         runs = _filtered(runs, column, value)
-    runs = derive(source.settle(runs))
+    runs = derive(files.settle(runs))
     origin = made.repository + (f" at commit {made.commit[:10]}" if made.commit else "")
     cited = "; ".join(made.citations)
     return runs.with_note("info", "dataset", f"{made.title} ({origin}). Licence: {made.licence}. Cite: {cited}.")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from forescale.runs._coded import Coded
 from forescale.runs.readers._delimited import read_delimited
 from forescale.runs.readers._reader import Raw
-from forescale.runs.table import Note, Runs
+from forescale.runs.table import Note
 
 
 def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
@@ -49,12 +48,3 @@ def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
     if not kept.all():
         columns = {k: Coded(v.codes[kept], v.names) if isinstance(v, Coded) else v[kept] for k, v in columns.items()}
     return Raw(columns=columns, mapping=mapping, notes=tuple(notes))
-
-
-def settle_isoflop(runs: Runs) -> Runs:
-    """The losses digitised from the Llama 3 figure are not in nats per token; the others are."""
-    if any(name.startswith("llama_3") for name in runs.labels["group"].tolist()):
-        return runs.with_note(
-            "amber", "loss-unit", "the losses of llama_3 are read off a figure and are not nats per token."
-        )
-    return replace(runs, conventions=replace(runs.conventions, loss="nats/token"))
