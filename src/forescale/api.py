@@ -31,6 +31,7 @@ from forescale.laws import (
 from forescale.runs.table import Runs
 
 if TYPE_CHECKING:
+    from forescale.core.cite import Paper
     from forescale.fitting._stack import Stack
     from forescale.fitting.isoflop import IsoFlop
     from forescale.fitting.prediction import Prediction
@@ -141,6 +142,13 @@ def catalogue() -> dict[str, Law]:
     from forescale.laws import catalogue as entries
 
     return {name: entry.value for name, entry in entries().items()}
+
+
+def papers() -> tuple[Paper, ...]:
+    """The map of the literature: each paper with the laws and files where it works, and what is missing."""
+    from forescale.core.cite import papers as mapped
+
+    return mapped()
 
 
 def law(value: Law | str | Callable[..., Any]) -> Law:

@@ -32,6 +32,7 @@ COMMANDS = {
     "laws": "List the laws, or explain one.",
     "datasets": "List the public data sets, or show one.",
     "report": "One self-contained HTML page from a fit.",
+    "study": "Published claims measured again on public runs: reproduced, not reproduced, or better.",
     "lab": "Measure runs of your own: the small trainer and its sweep.",
     "doctor": "Versions, optional packages, plug-ins that failed to load.",
 }

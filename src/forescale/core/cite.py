@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bibliography: a key such as "hoffmann2022" as a short citation or as BibTeX. Facts stand in references.toml."""
+"""The bibliography: a key such as "hoffmann2022" as a short citation or as BibTeX.
+
+Facts stand in two files. `laws/papers.toml` is the map of the literature: each paper with where it works here, and
+what is missing. `core/references.toml` holds all other works. The map is read as a file of the package, so that
+nothing above is imported.
+"""
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-from forescale.core.errors import InputError, message, nearest
+from forescale.core.errors import InputError, InternalError, message, nearest
 
 
 @dataclass(frozen=True)
@@ -33,15 +39,72 @@ class Reference:
         return self.url or (f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else "")
 
 
-@functools.cache
-def _references() -> Mapping[str, Reference]:
+@dataclass(frozen=True)
+class Paper:
+    """One paper on the map of the literature.
+
+    Attributes:
+        reference: its facts.
+        spec: the sections of the notes where it is read, e.g. "pretraining 23".
+        room: the floor that it belongs to.
+        works: laws, and files below `forescale`, where it works today.
+        missing: what is not there yet, in one sentence; "" where all of it works.
+    """
+
+    reference: Reference
+    spec: tuple[str, ...]
+    room: str
+    works: tuple[str, ...] = ()
+    missing: str = ""
+
+
+_PLACE = ("spec", "room", "works", "missing")
+_ARXIV = re.compile(r"\d{4}\.\d{4,5}")
+
+
+def _read(room: str, name: str) -> dict[str, dict[str, Any]]:
     import tomllib  # loaded only when something is cited
 
-    text = resources.files("forescale.core").joinpath("references.toml").read_text(encoding="utf-8")
-    entries: dict[str, dict[str, Any]] = tomllib.loads(text)
-    return MappingProxyType(
-        {key: Reference(key=key, **{**entry, "authors": tuple(entry["authors"])}) for key, entry in entries.items()}
-    )
+    text = resources.files("forescale").joinpath(room, name).read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def _reference(key: str, entry: Mapping[str, Any]) -> Reference:
+    return Reference(key=key, **{**entry, "authors": tuple(entry["authors"])})
+
+
+@functools.cache
+def papers() -> tuple[Paper, ...]:
+    """The map of the literature, in the order of its file."""
+    found = []
+    for key, entry in _read("laws", "papers.toml").items():
+        facts = {name: value for name, value in entry.items() if name not in _PLACE}
+        found.append(
+            Paper(
+                reference=_reference(key, facts),
+                spec=tuple(entry["spec"]),
+                room=entry["room"],
+                works=tuple(entry["works"]),
+                missing=entry["missing"],
+            )
+        )
+    return tuple(found)
+
+
+@functools.cache
+def _references() -> Mapping[str, Reference]:
+    found = {key: _reference(key, entry) for key, entry in _read("core", "references.toml").items()}
+    return MappingProxyType(_joined(found, {paper.reference.key: paper.reference for paper in papers()}))
+
+
+def _joined(others: Mapping[str, Reference], mapped: Mapping[str, Reference]) -> dict[str, Reference]:
+    """Both files as one. A key in both would be two sets of facts, of which one is forgotten when the other changes."""
+    twice = sorted(others.keys() & mapped.keys())
+    if twice:
+        raise InternalError(
+            message(f"{', '.join(twice)} in both core/references.toml and laws/papers.toml", "each key in one of them")
+        )
+    return {**others, **mapped}
 
 
 def keys() -> tuple[str, ...]:
@@ -57,17 +120,24 @@ def reference(key: str) -> Reference:
     return found
 
 
+def named(text: str) -> tuple[str, ...]:
+    """The keys of the works whose arXiv numbers stand in a text, in its order: data sets cite in words."""
+    known = {work.arxiv: key for key, work in _references().items() if work.arxiv}
+    return tuple(dict.fromkeys(known[number] for number in _ARXIV.findall(text) if number in known))
+
+
 def short(key: str) -> str:
     """One line for tables and footnotes: "Hoffmann et al. (2022), arXiv:2203.15556"."""
     work = reference(key)
     if work.label:
         return work.label
-    if work.others or len(work.authors) > 3:
-        who = f"{work.authors[0]} et al."
-    elif len(work.authors) == 1:
-        who = work.authors[0]
+    authors = [name.strip("{}") for name in work.authors]  # braces keep a name together in BibTeX alone
+    if work.others or len(authors) > 3:
+        who = f"{authors[0]} et al."
+    elif len(authors) == 1:
+        who = authors[0]
     else:
-        who = ", ".join(work.authors[:-1]) + " and " + work.authors[-1]
+        who = ", ".join(authors[:-1]) + " and " + authors[-1]
     where = f"arXiv:{work.arxiv}" if work.arxiv else work.venue or work.url
     return f"{who} ({work.year}), {where}"
 

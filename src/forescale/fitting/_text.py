@@ -101,18 +101,25 @@ def html(fit: Fit) -> str:
 
 
 def citation(fit: Fit) -> str:
-    """BibTeX of the papers of the law and of the constants; the data's own citations as comments."""
+    """BibTeX of the papers of the law, of the constants, of the data and of forescale itself.
+
+    What has no entry is a comment: the data's own words, and papers that only the author of a law knows.
+    """
     keys = list(fit.law.papers)
     key = fit.source.partition(":")[2].partition("@")[0]
     if key in fit.law.published:
         keys.append(fit.law.published[key].source)
+    cited = () if fit.runs is None else fit.runs.citations
     if fit.runs is not None and fit.loss.startswith("log-huber"):
         keys.append("besiroglu2024")
+    for text in cited:
+        keys += cite.named(text)
     known = set(cite.keys())
-    entries = [cite.bibtex(k) for k in dict.fromkeys(keys) if k in known]
-    data = [] if fit.runs is None else [f"% data: {text}\n" for text in fit.runs.citations]
+    entries = [cite.bibtex(k) for k in dict.fromkeys([*keys, "forescale"]) if k in known]
+    remarks = [f"% paper: {k}\n" for k in dict.fromkeys(keys) if k not in known]
+    remarks += [f"% data: {text}\n" for text in cited]
     software = f"% fitted with forescale {fit.version}, data hash {fit.data_hash[:16] or 'none'}\n"
-    return "\n".join([*entries, "".join([*data, software])])
+    return "\n".join([*entries, "".join([*remarks, software])])
 
 
 def _number(value: float, digits: int = 5) -> str:
