@@ -32,6 +32,7 @@ from forescale.runs.table import Runs
 
 if TYPE_CHECKING:
     from forescale.core.cite import Paper
+    from forescale.fitting._estimator import Estimate, Estimator
     from forescale.fitting._stack import Stack
     from forescale.fitting.isoflop import IsoFlop
     from forescale.fitting.prediction import Prediction
@@ -48,11 +49,11 @@ if TYPE_CHECKING:
     from forescale.reporting.report import Report
 
 __all__ = [
-    "Fit", "Law", "Plan", "Published", "Report", "Runs", "Stack", "amplitude", "backtest", "benchmark",
-    "catalogue", "checks", "compare", "dataset", "datasets", "derive", "describe", "excess", "exponent", "fit",
-    "floor", "isoflop", "law", "lint", "load", "location", "next_runs", "noise_floor", "open", "pareto", "partial",
-    "plan", "planners", "real", "record", "regimes", "report", "score", "seeds_needed", "select", "share", "widen",
-    "write_runs",
+    "Fit", "Law", "Plan", "Published", "Report", "Runs", "Stack", "amplitude", "backtest", "benchmark", "catalogue",
+    "checks", "compare", "dataset", "datasets", "derive", "describe", "estimate", "estimators", "excess", "exponent",
+    "fit", "floor", "isoflop", "law", "lint", "load", "location", "next_runs", "noise_floor", "open", "papers",
+    "pareto", "partial", "plan", "planners", "real", "record", "regimes", "report", "score", "seeds_needed", "select",
+    "share", "widen", "write_runs",
 ]  # fmt: skip
 
 
@@ -144,11 +145,21 @@ def catalogue() -> dict[str, Law]:
     return {name: entry.value for name, entry in entries().items()}
 
 
-def papers() -> tuple[Paper, ...]:
-    """The map of the literature: each paper with the laws and files where it works, and what is missing."""
+def papers(of: Law | str | None = None) -> tuple[Paper, ...]:
+    """The map of the literature: each paper with the laws and files where it works, and what is missing.
+
+    Args:
+        of: only the papers of this law.
+
+    Raises:
+        LawError: an unknown law.
+    """
     from forescale.core.cite import papers as mapped
 
-    return mapped()
+    if of is None:
+        return mapped()
+    wanted = as_law(of)
+    return tuple(p for p in mapped() if p.reference.key in wanted.papers or wanted.id in p.works)
 
 
 def law(value: Law | str | Callable[..., Any]) -> Law:
@@ -320,6 +331,25 @@ def select(
     default_law(table := runs if isinstance(runs, Runs) else load(runs))
     stack = chosen(table, laws=laws, level=level, rng=rng, secondary=secondary)
     return stack.with_verdict(stack_verdict(stack))
+
+
+def estimators() -> dict[str, Estimator]:
+    """What predicts and is no formula (regressions on mixtures, staged procedures, ...): id -> Estimator."""
+    from forescale.fitting._estimator import estimators as entries
+
+    return {name: entry.value for name, entry in entries().items()}
+
+
+def estimate(runs: Any, estimator: Estimator | str, *, level: float = 0.90, **options: Any) -> Estimate:
+    """Learn an estimator from runs; the result predicts with the bands of a fit.
+
+    Raises:
+        LawError: no such estimator; the nearest are named.
+        InputError, DataError, ColumnError: options or rows that it cannot use.
+    """
+    from forescale.fitting._estimator import estimate as learned
+
+    return learned(runs if isinstance(runs, Runs) else load(runs), estimator, level=level, **options)
 
 
 def as_fit(value: Fit | Stack) -> Fit:

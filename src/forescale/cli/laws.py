@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`forescale laws [ID]`."""
+"""`forescale laws [ID]`, `forescale laws --papers`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,23 @@ def register(app: typer.Typer, summary: str) -> None:
     @app.command("laws", help=summary + "\n\nExample: forescale laws chinchilla")
     def laws(
         law: Annotated[str | None, typer.Argument(help="A law to explain.")] = None,
+        papers: Annotated[
+            bool, typer.Option("--papers", help="Show the papers (of the law), and where each works.")
+        ] = False,
         as_json: JSON = False,
     ) -> None:
         from forescale import api
         from forescale.laws import facts
 
+        if papers:
+            found_papers = api.papers(law)
+            if as_json:
+                emit("papers", {"papers": [paper.to_dict() for paper in found_papers]})
+                return
+            lines = [(p.reference.key, str(p.reference.year), p.reference.title, p.where) for p in found_papers]
+            say(table(("key", "year", "paper", "where it works"), lines))
+            say("\nPaths are below forescale/; --json adds authors, links and the sections of the notes.")
+            return
         if law is None:
             known = api.catalogue()
             if as_json:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
@@ -56,6 +56,18 @@ class Paper:
     room: str
     works: tuple[str, ...] = ()
     missing: str = ""
+
+    @property
+    def where(self) -> str:
+        """Where it works, and what does not yet, in words."""
+        parts = [", ".join(self.works), f"not yet: {self.missing}" if self.missing else ""]
+        return "; ".join(part for part in parts if part)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The paper as plain values: its facts, its link and its place."""
+        place = {"spec": self.spec, "room": self.room, "works": self.works, "missing": self.missing}
+        facts = {**asdict(self.reference), "url": self.reference.link, **place}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
 
 
 _PLACE = ("spec", "room", "works", "missing")
@@ -102,7 +114,9 @@ def _joined(others: Mapping[str, Reference], mapped: Mapping[str, Reference]) ->
     twice = sorted(others.keys() & mapped.keys())
     if twice:
         raise InternalError(
-            message(f"{', '.join(twice)} in both core/references.toml and laws/papers.toml", "each key in one of them")
+            message(
+                f"{', '.join(twice)} in both core/references.toml and laws/papers.toml", "each key in one of them"
+            )
         )
     return {**others, **mapped}
 

@@ -17,7 +17,7 @@ def loss(N: Any, P: Any, E: Any, A: Any, alpha: Any, k: Any) -> Any:
 _WORDS = {"N": "non-embedding", "D": "tokens", "loss": "nats/token"}
 _RANGE = {"N": (5.35813376e8, 4.414502408e9), "P": (1.0, 8.0)}
 _ABOUT = (
-    "24 runs: six sizes with 1, 2, 4 and 8 streams, 42B tokens each. N counts the few parameters that the streams add."
+    "24 runs: six sizes with 1, 2, 4 and 8 streams, 42B tokens each. N counts the few parameters that streams add."
 )
 
 
@@ -54,8 +54,8 @@ parscale = Law(
     },
     latex=r"L(N, P) = E + \left( \frac{A}{N \, (1 + k \ln P)} \right)^{\alpha}",
     meaning=(
-        "P copies of a model run side by side on transformed inputs and are averaged; their loss is that of one model "
-        "with 1 + k ln P times the parameters. Use it to weigh streams (compute) against parameters (memory)."
+        "P copies of a model run side by side on transformed inputs and are averaged; their loss is that of one "
+        "model with 1 + k ln P times the parameters. Use it to weigh streams (compute) against parameters (memory)."
     ),
     traps=(
         "The number of tokens is fixed: do not add it to a law in N and D without a joint fit.",

@@ -66,7 +66,9 @@ def text(done: Done) -> str:
     head = f"{study.id}: {study.title}\n" + fill(study.question, 100)
     if outcome is None:
         return f"{head}\n\nleft out: {done.why}"
-    lines = [f"  [{c.verdict}] {c.text}: {compared(c)}" + (f"  ({c.source})" if c.source else "") for c in outcome.claims]
+    lines = [
+        f"  [{c.verdict}] {c.text}: {compared(c)}" + (f"  ({c.source})" if c.source else "") for c in outcome.claims
+    ]
     notes = [f"    {c.text}: {c.note}" for c in outcome.claims if c.note]
     body = "\n".join(lines + ([""] + notes if notes else []))
     return f"{head}\n\n{fill(outcome.sentence, 100)}\n\n{body}\n\nverdict: {outcome.verdict}"

@@ -87,7 +87,10 @@ def holds(
         raise InputError(message(f"the claim {text!r} has no bar", "least=... or most=..."))
     ok = (least is None or ours >= least) and (most is None or ours <= most) and math.isfinite(ours)
     bar = " and ".join(
-        [*([f"at least {least:.4g}"] if least is not None else []), *([f"at most {most:.4g}"] if most is not None else [])]
+        [
+            *([f"at least {least:.4g}"] if least is not None else []),
+            *([f"at most {most:.4g}"] if most is not None else []),
+        ]
     )
     return Claim(text, float(ours), bar, HOLDS if ok else FAILS, source, note)
 

@@ -26,7 +26,11 @@ def run() -> Outcome:
         for name, within in (("E", 0.001), ("alpha", 0.005), ("k", 0.005)):
             claims.append(
                 reproduced(
-                    f"{corpus}: {name}", ours=fit.params[name], theirs=published[name], within=within, relative=True,
+                    f"{corpus}: {name}",
+                    ours=fit.params[name],
+                    theirs=published[name],
+                    within=within,
+                    relative=True,
                     source=SOURCE,
                 )  # fmt: skip
             )
@@ -60,7 +64,9 @@ def _held_out(corpus: str, runs: fs.Runs) -> list[Claim]:
         plain = fs.fit(runs.where(~hidden), "power-floor(N)").predict(rest).estimate
         without = float(np.mean(np.abs(plain / rest["loss"] - 1)))
         found.append(
-            holds(f"{corpus}: error on {what}, hidden", ours=error, most=without, source="the same law without streams")
+            holds(
+                f"{corpus}: error on {what}, hidden", ours=error, most=without, source="the same law without streams"
+            )
         )
     found.append(measured(f"{corpus}: parameters that eight streams are worth", 1 + fit.params["k"] * np.log(8)))
     return found

@@ -390,7 +390,9 @@ def _translated(plain: types.FunctionType, numpy: Any, done: dict[int, types.Fun
     """A function with another library under the name np, and so for the functions of laws that it calls."""
     if id(plain) not in done:
         own: dict[str, Any] = {**plain.__globals__, "np": numpy}
-        done[id(plain)] = types.FunctionType(plain.__code__, own, plain.__name__, plain.__defaults__, plain.__closure__)
+        done[id(plain)] = types.FunctionType(
+            plain.__code__, own, plain.__name__, plain.__defaults__, plain.__closure__
+        )
         done[id(plain)].__kwdefaults__ = plain.__kwdefaults__
         for name in plain.__code__.co_names:
             called = own.get(name)
