@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Annotated
 
 import typer
@@ -29,9 +30,12 @@ def register(app: typer.Typer, summary: str) -> None:
             if as_json:
                 emit("papers", {"papers": [paper.to_dict() for paper in found_papers]})
                 return
-            lines = [(p.reference.key, str(p.reference.year), p.reference.title, p.where) for p in found_papers]
-            say(table(("key", "year", "paper", "where it works"), lines))
-            say("\nPaths are below forescale/; --json adds authors, links and the sections of the notes.")
+            lines = [
+                (work.key, shorten(work.title, 60, placeholder=" ..."), str(work.year), paper.where)
+                for paper, work in ((paper, paper.reference) for paper in found_papers)
+            ]
+            say(table(("key", "paper", "year", "where it works"), lines))
+            say("\nPaths are below forescale/; --json has whole titles, authors, links and sections of the notes.")
             return
         if law is None:
             known = api.catalogue()

@@ -110,7 +110,7 @@ def _references() -> Mapping[str, Reference]:
 
 
 def _joined(others: Mapping[str, Reference], mapped: Mapping[str, Reference]) -> dict[str, Reference]:
-    """Both files as one. A key in both would be two sets of facts, of which one is forgotten when the other changes."""
+    """Both files as one. A key in both would be two sets of facts, one of them forgotten at the next change."""
     twice = sorted(others.keys() & mapped.keys())
     if twice:
         raise InternalError(

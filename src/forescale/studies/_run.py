@@ -70,7 +70,7 @@ def text(done: Done) -> str:
         f"  [{c.verdict}] {c.text}: {compared(c)}" + (f"  ({c.source})" if c.source else "") for c in outcome.claims
     ]
     notes = [f"    {c.text}: {c.note}" for c in outcome.claims if c.note]
-    body = "\n".join(lines + ([""] + notes if notes else []))
+    body = "\n".join(lines + (["", *notes] if notes else []))
     return f"{head}\n\n{fill(outcome.sentence, 100)}\n\n{body}\n\nverdict: {outcome.verdict}"
 
 

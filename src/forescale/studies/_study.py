@@ -86,12 +86,8 @@ def holds(
     if least is None and most is None:
         raise InputError(message(f"the claim {text!r} has no bar", "least=... or most=..."))
     ok = (least is None or ours >= least) and (most is None or ours <= most) and math.isfinite(ours)
-    bar = " and ".join(
-        [
-            *([f"at least {least:.4g}"] if least is not None else []),
-            *([f"at most {most:.4g}"] if most is not None else []),
-        ]
-    )
+    ends = (("at least", least), ("at most", most))
+    bar = " and ".join(f"{word} {end:.4g}" for word, end in ends if end is not None)
     return Claim(text, float(ours), bar, HOLDS if ok else FAILS, source, note)
 
 
