@@ -4,7 +4,8 @@
     python docs/generate.py            write them into the pages
     python docs/generate.py --check    exit with 1 when a page is not up to date (a test does the same)
 
-A page holds `<!-- generated: NAME -->` ... `<!-- end -->`; what stands between is replaced.
+A page holds `<!-- generated: NAME -->` ... `<!-- end -->`; what stands between is replaced. Pages of laws and
+studies are made as a whole (`catalogue_pages.py`); one whose law or study is gone is removed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import catalogue_pages  # noqa: E402  (beside this file)
+
+WHOLE = ("laws", "studies")
 CITED = re.compile(r" \([^()]*\d{4}[^()]*\)$")
 REGION = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -29,7 +34,13 @@ def pages() -> dict[Path, str]:
         text = path.read_text(encoding="utf-8")
         if REGION.search(text):
             found[path] = REGION.sub(lambda m: f"{m[1]}\n{PARTS[m['name']]().strip()}\n\n{m[3]}", text)
-    return found
+    return {**found, **catalogue_pages.pages(table)}
+
+
+def orphans() -> list[Path]:
+    """Pages made as a whole whose law or study is gone."""
+    known = catalogue_pages.pages(table)
+    return [path for folder in WHOLE for path in sorted((HERE / folder).glob("*.md")) if path not in known]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -42,29 +53,28 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 # -- laws -----------------------------------------------------------------------------------------------------------
 
 
-def _built_in() -> list[Any]:
-    from forescale.laws import catalogue
-
-    return [entry.value for entry in catalogue().values() if entry.origin.startswith("forescale.")]
-
-
 def laws() -> str:
-    """One line per law."""
+    """One line per law, by topic."""
+    from forescale.laws import TOPICS
     from forescale.laws._describe import _formula_text
 
-    return table(
-        ("law", "formula", "columns", "answers", "when"),
-        (
+    blocks = []
+    for topic in TOPICS:
+        rows = [
             (
-                f"[`{law.id}`](#{law.id.lower()})",
+                f"[`{law.id}`](laws/{law.id.partition('(')[0]}.md)",
                 f"`{CITED.sub('', _formula_text(law))}`",
                 ", ".join(law.inputs),
                 ", ".join(law.valid_for),
                 _sentence(law.meaning),
             )
-            for law in _built_in()
-        ),
-    )
+            for law, _ in catalogue_pages.catalogue()
+            if law.topic == topic
+        ]
+        if rows:
+            blocks.append(f"### {topic[0].upper()}{topic[1:]}")
+            blocks.append(table(("law", "formula", "columns", "answers", "when"), rows))
+    return "\n\n".join(blocks)
 
 
 def _sentence(text: str) -> str:
@@ -72,11 +82,31 @@ def _sentence(text: str) -> str:
     return re.split(r"(?<=[a-z)]\.) (?=[A-Z])", text, maxsplit=1)[0]
 
 
-def law_pages() -> str:
-    """What `forescale laws ID` prints, for each."""
-    from forescale.laws import describe
+def estimators() -> str:
+    """One line per estimator."""
+    return catalogue_pages.estimators_table(table)
 
-    return "\n\n".join(f"### {law.id}\n\n```text\n{describe(law).rstrip()}\n```" for law in _built_in())
+
+def studies() -> str:
+    """One line per study."""
+    return catalogue_pages.studies_table(table)
+
+
+def papers() -> str:
+    """The map of the literature."""
+    from forescale.core import cite
+
+    return table(
+        ("paper", "where it works", "what is missing"),
+        (
+            (
+                f"[{cite.short(p.reference.key)}]({p.reference.link})" if p.reference.link else p.reference.key,
+                ", ".join(f"`{name}`" for name in p.works),
+                p.missing,
+            )
+            for p in cite.papers()
+        ),
+    )
 
 
 def formula_functions() -> str:
@@ -360,7 +390,9 @@ def _plain(value: Any) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "laws": laws,
-    "law-pages": law_pages,
+    "estimators": estimators,
+    "studies": studies,
+    "papers": papers,
     "formula-functions": formula_functions,
     "kinds": kinds,
     "columns": columns,
@@ -382,14 +414,21 @@ PARTS: dict[str, Callable[[], str]] = {
 
 def main() -> int:
     """Write, or check."""
-    stale = [path for path, text in pages().items() if path.read_text(encoding="utf-8") != text]
+    made = pages()
+    stale = [path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    gone = orphans()
     if "--check" in sys.argv[1:]:
-        for path in stale:
+        for path in (*stale, *gone):
             print(f"{path.name} is not up to date: python docs/generate.py")
-        return 1 if stale else 0
-    for path, text in pages().items():
-        path.write_text(text, encoding="utf-8")
-        print(f"{'written' if path in stale else 'unchanged'}: {path.name}")
+        return 1 if stale or gone else 0
+    for path in stale:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(made[path], encoding="utf-8")
+        print(f"written: {path.relative_to(HERE)}")
+    for path in gone:
+        path.unlink()
+        print(f"removed: {path.relative_to(HERE)}")
+    print(f"{len(made) - len(stale)} pages unchanged")
     return 0
 
 

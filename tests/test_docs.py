@@ -20,6 +20,8 @@ import pytest
 import forescale as fs
 from forescale.cli.main import COMMANDS
 from forescale.core.errors import ReadError
+from forescale.laws import families
+from forescale.studies._study import studies
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "forescale"
@@ -124,9 +126,15 @@ def test_every_command_is_documented() -> None:
 
 def test_every_law_is_documented() -> None:
     page = text_of("laws.md")
-    for name, entry in fs.catalogue().items():
-        if isinstance(entry, fs.Law) or entry.origin.startswith("forescale."):
-            assert f"\n### {name}\n" in page, name
+    for name in [*fs.catalogue(), *families(), *fs.estimators()]:
+        assert f"[`{name}" in page, name
+        assert (ROOT / "docs" / "laws" / f"{name}.md").exists(), name
+
+
+def test_every_study_is_documented() -> None:
+    page = text_of("studies.md")
+    for name in studies():
+        assert f"(studies/{name}.md)" in page, name
 
 
 def test_every_planner_and_field_is_documented() -> None:
@@ -175,7 +183,7 @@ def test_every_hook_is_documented() -> None:
     assert len(rooms) >= 3
     for room in rooms:
         assert f"`{room}`" in page, room
-    for kit in ("LawCase", "ReaderCase", "PlannerCase"):
+    for kit in ("LawCase", "EstimatorCase", "ReaderCase", "PlannerCase"):
         assert kit in page
 
 
@@ -238,8 +246,9 @@ def generate() -> ModuleType:
 def test_generated_parts_are_up_to_date(generate: ModuleType) -> None:
     pages = generate.pages()
     assert {p.name for p in pages} >= {"laws.md", "cli.md", "datasets.md"}
-    stale = [p.name for p, text in pages.items() if p.read_text(encoding="utf-8") != text]
+    stale = [p.name for p, text in pages.items() if not p.exists() or p.read_text(encoding="utf-8") != text]
     assert not stale, f"python docs/generate.py writes {stale}"
+    assert not generate.orphans(), f"python docs/generate.py removes {generate.orphans()}"
 
 
 def test_links_lead_somewhere() -> None:

@@ -162,6 +162,34 @@ def papers(of: Law | str | None = None) -> tuple[Paper, ...]:
     return tuple(p for p in mapped() if p.reference.key in wanted.papers or wanted.id in p.works)
 
 
+def shelf() -> dict[str, list[tuple[str, str, str]]]:
+    """Laws, families and estimators for a list: topic -> (id, what it predicts from what, title)."""
+    from forescale.laws import TOPICS, families
+
+    found: dict[str, list[tuple[str, str, str]]] = {topic: [] for topic in TOPICS}
+    for value in catalogue().values():
+        found[value.topic].append((value.id, f"{value.output}({', '.join(value.inputs)})", value.title))
+    for entry in families().values():
+        member = entry.value.member()
+        found[member.topic].append((f"{entry.value.id}(...)", f"{member.output}(your columns)", member.title))
+    for name, estimator in estimators().items():
+        found[estimator.topic].append((name, f"{estimator.output}: fs.estimate", estimator.title))
+    return {topic: sorted(rows) for topic, rows in found.items() if rows}
+
+
+def explained(name: str) -> tuple[str, dict[str, Any]]:
+    """A law, a family (by one member) or an estimator: its kind, and its facts with the whole as `text`."""
+    from forescale.laws import facts, families
+
+    if name in estimators():
+        from forescale.fitting._estimator import described
+
+        found = estimators()[name]
+        return "estimator", {"id": found.id, "title": found.title, "output": found.output, "text": described(found)}
+    value = families()[name].value.member() if name in families() else law(name)
+    return "law", {**facts(value), "text": describe(value)}
+
+
 def law(value: Law | str | Callable[..., Any]) -> Law:
     """A law from its id, `power(N)`, a formula string, or a Python function of columns and parameters."""
     return as_law(value)

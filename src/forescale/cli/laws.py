@@ -38,16 +38,16 @@ def register(app: typer.Typer, summary: str) -> None:
             say("\nPaths are below forescale/; --json has whole titles, authors, links and sections of the notes.")
             return
         if law is None:
-            known = api.catalogue()
             if as_json:
-                emit("laws", {"laws": [facts(value) for value in known.values()]})
+                emit("laws", {"laws": [facts(value) for value in api.catalogue().values()]})
                 return
-            rows = [(v.id, f"{v.output}({', '.join(v.inputs)})", v.title) for v in known.values()]
-            say(table(("law", "predicts", "what it is"), rows))
-            say("\nforescale laws ID explains one; law:source names published constants (chinchilla:besiroglu2024).")
+            for topic, rows in api.shelf().items():
+                say(f"{topic}\n\n" + table(("law", "predicts", "what it is"), rows))
+                say()
+            say("forescale laws ID explains one; law:source names published constants (chinchilla:besiroglu2024).")
             return
-        found = api.law(law)
+        kind, content = api.explained(law)
         if as_json:
-            emit("law", facts(found))
+            emit(kind, content)
         else:
-            say(api.describe(found))
+            say(content["text"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from types import MappingProxyType
@@ -170,3 +170,19 @@ def bibtex(key: str) -> str:
     }
     body = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
     return f"@misc{{{key},\n{body}}}\n"
+
+
+def bibliography(keys: Sequence[str], texts: Sequence[str], end: str) -> str:
+    """BibTeX of works and of forescale itself; what has no entry is a comment.
+
+    Args:
+        keys: of works; unknown ones (of a law from elsewhere) become comments.
+        texts: citations in words, as data sets carry them; works that they name by arXiv number are cited too.
+        end: last comment line, without its sign.
+    """
+    wanted = dict.fromkeys([*keys, *(key for text in texts for key in named(text))])
+    known = set(_references())
+    entries = [bibtex(key) for key in (*wanted, "forescale") if key in known]
+    remarks = [f"% paper: {key}\n" for key in wanted if key not in known]
+    remarks += [f"% data: {text}\n" for text in texts]
+    return "\n".join([*entries, "".join([*remarks, f"% {end}\n"])])

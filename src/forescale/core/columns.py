@@ -34,7 +34,7 @@ FloatOrArray = TypeVar("FloatOrArray", float, npt.NDArray[np.float64])
 
 @dataclass(frozen=True)
 class Column:
-    """One canonical column. `kind` is "number" or "text"; `positive` numbers must be above zero; `most` bounds them."""
+    """One canonical column. `kind` is "number" or "text"; `positive` numbers are above zero, all at most `most`."""
 
     name: str
     meaning: str

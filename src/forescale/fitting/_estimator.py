@@ -8,9 +8,10 @@ curve is (bootstrap), and where a new run will land (with the scatter of the row
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -184,6 +185,24 @@ def find(name: str) -> Estimator:
     if entry is None:
         raise LawError(message(f"there is no estimator {name!r}", "", nearest(name, estimators())))
     return entry.value
+
+
+def described(estimator: Estimator) -> str:
+    """An estimator in words, as `laws.describe` gives a law."""
+    from forescale.core import cite
+
+    def section(title: str, lines: Iterable[str]) -> list[str]:
+        body = [piece for line in lines for piece in wrap(line, 100, initial_indent="  ", subsequent_indent="    ")]
+        return ["", title, *body] if body else []
+
+    reads = ", ".join(estimator.needs) or "what its options name"
+    blocks = [f"{estimator.id}: {estimator.title}", "", *wrap(estimator.meaning, 100)]
+    blocks += section("Reads and predicts", [f"{reads} -> {estimator.output}; {estimator.least} rows or more"])
+    options = estimator.options.items()
+    blocks += section("Options", [f"{k} = {v!r}: {estimator.about_options[k]}" for k, v in options])
+    blocks += section("Traps", estimator.traps)
+    blocks += section("Papers", [f"{cite.short(key)} {cite.reference(key).link}" for key in estimator.papers])
+    return "\n".join([*blocks, "", f'fs.estimate(runs, "{estimator.id}")']) + "\n"
 
 
 def estimate(runs: Runs, estimator: Estimator | str, *, level: float = 0.90, **options: Any) -> Estimate:

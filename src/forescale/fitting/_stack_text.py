@@ -89,10 +89,7 @@ def _percent(value: float) -> str:
 
 
 def citation(stack: Stack) -> str:
-    """BibTeX of the papers of all laws with weight; the data's own citations as comments."""
-    known = set(cite.keys())
-    keys = dict.fromkeys(key for m in stack.members for key in m.fit.law.papers)
-    entries = [cite.bibtex(key) for key in keys if key in known]
-    data = [f"% data: {text}\n" for text in stack.runs.citations]
-    software = f"% fitted with forescale {stack.version}, data hash {stack.data_hash[:16] or 'none'}\n"
-    return "\n".join([*entries, "".join([*data, software])])
+    """BibTeX of the papers of all laws with weight, of the data and of forescale itself."""
+    keys = list(dict.fromkeys(key for m in stack.members for key in m.fit.law.papers))
+    end = f"fitted with forescale {stack.version}, data hash {stack.data_hash[:16] or 'none'}"
+    return cite.bibliography(keys, stack.runs.citations, end)

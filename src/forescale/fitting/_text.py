@@ -112,14 +112,8 @@ def citation(fit: Fit) -> str:
     cited = () if fit.runs is None else fit.runs.citations
     if fit.runs is not None and fit.loss.startswith("log-huber"):
         keys.append("besiroglu2024")
-    for text in cited:
-        keys += cite.named(text)
-    known = set(cite.keys())
-    entries = [cite.bibtex(k) for k in dict.fromkeys([*keys, "forescale"]) if k in known]
-    remarks = [f"% paper: {k}\n" for k in dict.fromkeys(keys) if k not in known]
-    remarks += [f"% data: {text}\n" for text in cited]
-    software = f"% fitted with forescale {fit.version}, data hash {fit.data_hash[:16] or 'none'}\n"
-    return "\n".join([*entries, "".join([*remarks, software])])
+    end = f"fitted with forescale {fit.version}, data hash {fit.data_hash[:16] or 'none'}"
+    return cite.bibliography(keys, cited, end)
 
 
 def _number(value: float, digits: int = 5) -> str:

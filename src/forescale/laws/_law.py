@@ -130,7 +130,7 @@ class Published:
         standard_errors: parameter -> standard error, where published.
         conventions: what N, D, C and loss mean there, e.g. {"N": "total", "D": "tokens", "loss": "nats/token"}.
         fitted_range: input (or "C") -> (least, largest) that the constants were fitted on.
-        source: paper key in `core/references.toml`.
+        source: key of the bibliography (`core.cite`).
         reproduced: "yes", "no" or "not tried", with our figure in `note`.
         note: what a user of these constants must know.
     """
@@ -180,7 +180,7 @@ class Law:
         latex: the formula for people.
         meaning: one paragraph: what it says and when to use it.
         traps: what goes wrong with it.
-        papers: keys in `core/references.toml`.
+        papers: keys of the bibliography (`core.cite`).
         published: source -> Published.
         checks: numbers that must come out.
         starts: where a fit may begin, for laws that know better than start boxes: `starts(*inputs, y)`, arrays (n,)

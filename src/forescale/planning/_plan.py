@@ -73,7 +73,7 @@ class Planner:
         answer: `answer(basis, query) -> Plan`; vectorised over the parameter vectors of the surface.
         needs: inputs that the law must have.
         asks: what the law must be valid for ("predict", "compute-optimal", "reach"), besides not refusing `id`.
-        papers: keys in `core/references.toml`.
+        papers: keys of the bibliography (`core.cite`).
         example: fields of a valid query, for the docs and the conformance tests.
     """
 

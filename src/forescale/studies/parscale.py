@@ -32,7 +32,7 @@ def run() -> Outcome:
                     within=within,
                     relative=True,
                     source=SOURCE,
-                )  # fmt: skip
+                )
             )
         predicted = fit.predict(runs).estimate
         r2 = 1 - ((runs["loss"] - predicted) ** 2).sum() / ((runs["loss"] - runs["loss"].mean()) ** 2).sum()
@@ -48,11 +48,17 @@ def run() -> Outcome:
         charts={
             "streams": xy(
                 "Loss against the parameters that a model is worth",
-                ["each dot is a run at N (1 + k ln P); one line per corpus would be missed if streams acted otherwise"],
-                series, x="N (1 + k ln P), parameters", y="loss (nats per token)", log_x=True, kind_x="count",
+                [
+                    "each dot is a run at N (1 + k ln P): if streams act like that, a corpus falls on one line"
+                ],
+                series,
+                x="N (1 + k ln P), parameters",
+                y="loss (nats per token)",
+                log_x=True,
+                kind_x="count",
             )
         },
-    )  # fmt: skip
+    )
 
 
 def _held_out(corpus: str, runs: fs.Runs) -> list[Claim]:
