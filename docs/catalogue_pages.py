@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -59,7 +60,7 @@ def _benchmark() -> Mapping[str, Any]:
 
 
 def _law_page(law: Any, table: Table) -> str:
-    from forescale.laws import describe
+    from forescale.laws._describe import formula_text
     from forescale.reporting._mathml import mathml
 
     drawn = mathml(law.latex) if law.latex else None
@@ -67,7 +68,8 @@ def _law_page(law: Any, table: Table) -> str:
         MADE,
         f"# {law.id}",
         f"*{law.topic}* · {law.title}.",
-        drawn or f"`{law.latex}`",
+        drawn or "",
+        f"```text\n{formula_text(law)}\n```",
         law.meaning,
         *_asked_with(law, table),
         "## Parameters",
@@ -83,8 +85,6 @@ def _law_page(law: Any, table: Table) -> str:
         *_studied(law.id.partition("(")[0]),
         "## Papers",
         "\n".join(f"- {_cited(key)}" for key in law.papers),
-        "## The same on the command line",
-        f"```text\n$ forescale laws '{law.id}'\n\n{describe(law).rstrip()}\n```",
     ]
     return "\n\n".join(block for block in blocks if block)
 
@@ -101,9 +101,7 @@ def _asked_with(law: Any, table: Table) -> list[str]:
         rows.append((f"`{name}`", "read", known.unit if known else "", words))
     schedule = getattr(law, "schedule", None)
     if schedule:
-        rows.append(
-            (f"`{schedule}`", "read", "per step", "the learning rate of every step, from the curves of the runs")
-        )
+        rows.append((f"`{schedule}`", "read", "per step", "the learning rate of every step, from the runs' curves"))
     out = COLUMNS.get(law.output)
     rows.append((f"`{law.output}`", "predicted", out.unit if out else "", out.meaning if out else "the response"))
     need = len(law.params) + 2
@@ -111,7 +109,7 @@ def _asked_with(law: Any, table: Table) -> list[str]:
         "## Data it needs",
         table(("column", "", "unit", "meaning"), rows),
         f"At least {need} rows for intervals, better {3 * len(law.params)}. Loss of a fit by default: `{law.loss}`.",
-        f"```text\n$ forescale fit runs.csv --law '{law.id}'\n```",
+        f"```text\n$ forescale fit runs.csv --law {shlex.quote(law.id)}\n```",
     ]
 
 

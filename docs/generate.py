@@ -56,14 +56,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def laws() -> str:
     """One line per law, by topic."""
     from forescale.laws import TOPICS
-    from forescale.laws._describe import _formula_text
+    from forescale.laws._describe import formula_text
 
     blocks = []
     for topic in TOPICS:
         rows = [
             (
                 f"[`{law.id}`](laws/{law.id.partition('(')[0]}.md)",
-                f"`{CITED.sub('', _formula_text(law))}`",
+                f"`{CITED.sub('', formula_text(law))}`",
                 ", ".join(law.inputs),
                 ", ".join(law.valid_for),
                 _sentence(law.meaning),

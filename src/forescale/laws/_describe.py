@@ -18,7 +18,7 @@ _WIDTH = 100
 def describe(law: Law) -> str:
     """The law as plain text: formula, parameters, questions, traps, papers, constants as printed and in full."""
     blocks = [f"{law.id}: {law.title}", "", *_wrap(law.meaning)]
-    blocks += _section("Formula", [law.expression or _formula_text(law)])
+    blocks += _section("Formula", [law.expression or formula_text(law)])
     blocks += _section("Inputs", [f"{name}: {_column(name, law)}" for name in law.inputs])
     blocks += _section("Parameters", [f"{name}: {_parameter(p)}" for name, p in law.params.items()])
     blocks += _section("Answers", [", ".join(law.valid_for)])
@@ -41,7 +41,7 @@ def _wrap(text: str, first: str = "", rest: str = "") -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
 
 
-def _formula_text(law: Law) -> str:
+def formula_text(law: Law) -> str:
     """The first line of the formula's docstring holds it in plain text; LaTeX otherwise."""
     doc = (getattr(law.formula, "__doc__", None) or "").strip().splitlines()
     return doc[0].rstrip(".") if doc and "=" in doc[0] and not law.recipe else law.latex or repr(law)

@@ -350,7 +350,7 @@ def _stretched(u: Array, low: float, high: float) -> Array:
     return low + u * (high - low)
 
 
-def _axis(low: float, high: float, count: int) -> Array:
+def axis(low: float, high: float, count: int) -> Array:
     """Evenly spaced in the logarithm where the range is wide and positive, as samples are; else evenly."""
     return np.geomspace(low, high, count) if low > 0 and high > 3 * low else np.linspace(low, high, count)
 
@@ -447,7 +447,7 @@ def fitted(
     """A fit to a synthetic grid: parameters that made it, inputs, fit. `unit` multiplies the input `of`."""
     params = typical(law)
     side = {1: 30, 2: 7, 3: 7}.get(len(law.inputs), 5)
-    axes = [_axis(*domain(law, name), side) for name in law.inputs]
+    axes = [axis(*domain(law, name), side) for name in law.inputs]
     inputs = {name: x.ravel() for name, x in zip(law.inputs, np.meshgrid(*axes, indexing="ij"))}
     rng = np.random.default_rng(7)
     made = law(params, **inputs) * np.exp(noise * rng.standard_normal(inputs[law.inputs[0]].size))
