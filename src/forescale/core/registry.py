@@ -16,6 +16,7 @@ import os
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from forescale.core.errors import InputError, message
@@ -69,6 +70,21 @@ def discover(room: str, kind: type[T], *, plugins: bool = True) -> dict[str, Ent
             )
         found[value.id] = Entry(value, origin)
     return dict(sorted(found.items()))
+
+
+def seek(room: str, kind: type[T], name: str) -> T | None:
+    """One built-in member by id, without importing the whole room: only the modules whose text holds the id in quotes.
+
+    None where no such module has it; `discover` then says whether another way of writing the id, or a plug-in, does.
+    """
+    package = importlib.import_module(room)
+    for folder in package.__path__:
+        for path in sorted(Path(folder).glob("[!_]*.py")):
+            if f'"{name}"' in path.read_text(encoding="utf-8"):
+                for value in _members(vars(importlib.import_module(f"{room}.{path.stem}")).values(), kind):
+                    if value.id == name:
+                        return value
+    return None
 
 
 def failures() -> dict[str, str]:

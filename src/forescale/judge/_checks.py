@@ -343,7 +343,8 @@ def _lack_of_fit(
     from scipy.special import fdtrc
 
     r = found.residuals[inside]
-    keys = np.stack([np.round(np.log(seen[name]), 6) for name in fit.law.inputs if name in seen.columns], axis=1)
+    with np.errstate(divide="ignore"):  # a share of zero is as good a key
+        keys = np.stack([np.round(np.log(seen[name]), 6) for name in fit.law.inputs if name in seen.columns], axis=1)
     if fit.law.groups is not None:
         keys = np.column_stack([keys, seen.group_codes(fit.law.groups.by)[0]])
     _, cell = np.unique(keys, axis=0, return_inverse=True)

@@ -47,7 +47,7 @@ def _everything(task: Task) -> bool:
 
 
 def _surfaces(task: Task) -> bool:
-    return task.inputs == ("N", "D")
+    return {"N", "D"} <= set(task.inputs)
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,17 @@ class _ByLaw:
 
 @dataclass(frozen=True)
 class _Fits:
-    """Whether a law reads the columns of a task, or can be told to."""
+    """Whether a law predicts a loss from the columns of a task, or can be told to."""
 
     law: str
 
     def __call__(self, task: Task) -> bool:
-        inputs = find(self.law).inputs
-        return inputs == task.inputs if len(inputs) > 1 else len(task.inputs) == 1
+        law = find(self.law)
+        if law.output != "loss" or law.schedule is not None:
+            return False
+        if len(law.inputs) > 1:
+            return set(law.inputs) <= set(task.inputs)  # it may know fewer columns than the task has
+        return len(task.inputs) == 1 and (law.topic == "one variable" or law.inputs == task.inputs)
 
 
 def law_for(task: Task, name: str = "") -> Law:

@@ -8,7 +8,7 @@ from functools import cache
 
 from forescale.core.columns import COLUMNS
 from forescale.core.errors import LawError, message, nearest
-from forescale.core.registry import Entry, discover
+from forescale.core.registry import Entry, discover, seek
 from forescale.laws._family import Family
 from forescale.laws._law import Law
 
@@ -25,8 +25,9 @@ def catalogue() -> dict[str, Entry[Law]]:
 
 
 @cache
-def _builtin() -> dict[str, Entry[Law]]:
-    return discover("forescale.laws", Law, plugins=False)
+def _sought(law_id: str) -> Law | None:
+    """A built-in law by id, at the cost of its own module."""
+    return seek("forescale.laws", Law, law_id)
 
 
 @cache
@@ -47,14 +48,15 @@ def find(name: str) -> Law:
     on = _ON.fullmatch(name)
     law_id = on[1] if on else name
     law_id = ALIASES.get(law_id, law_id)
-    entry = _builtin().get(law_id) or catalogue().get(law_id)
-    if entry is None and law_id in families():
+    law = _sought(law_id)
+    if law is None and law_id in catalogue():
+        law = catalogue()[law_id].value
+    if law is None and law_id in families():
         return _member(families()[law_id].value, on)
-    if entry is None:
+    if law is None:
         hint = nearest(law_id[:60], [*catalogue(), *families()])
         shown = repr(law_id if len(law_id) <= 60 else law_id[:57] + "...")
         raise LawError(message(f"there is no law {shown}", "a law of the catalogue, or a formula", hint))
-    law = entry.value
     if on is None:
         return law
     columns = [column.strip() for column in on[2].split(",")]

@@ -18,7 +18,7 @@ _NAMES = (
 _GREEK = dict(zip(_NAMES.split(), "αβγδεζηθικλμνξπρστφχψωΓΔΘΛΞΠΣΦΨΩ"))
 _WORDS = ("exp", "log", "ln", "min", "max")
 _SPACES = {",": "0.17em", ";": "0.28em", "quad": "1em", "!": "0em", " ": "0.3em"}
-_SIGNS = {"cdot": "·", "times": "×", "leq": "≤", "geq": "≥", "le": "≤", "ge": "≥", "to": "→"}
+_SIGNS = {"cdot": "·", "times": "×", "sum": "∑", "leq": "≤", "geq": "≥", "le": "≤", "ge": "≥", "to": "→"}
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?(?:e[+-]?\d+)?|[A-Za-z]|[{}^_]|[^\s]")
 
 

@@ -56,12 +56,20 @@ def page(
         sentence=sentence,
         facts=[("Laws", ", ".join(laws)), ("Data", ", ".join(datasets) or "none"), ("Claims", str(len(claims)))],
         grids=grids,
-        figures=[figures.figure(name, spec) for name, spec in charts.items()],
+        figures=[_drawn(name, spec) for name, spec in charts.items()],
         further=further,
         papers=[_cited(key) for key in papers],
         commands=list(commands),
     )
     return Report(text)
+
+
+def _drawn(name: str, spec: Mapping[str, Any]) -> figures.Figure:
+    """The chart at the width of the page and of a telephone; several panels keep their own widths."""
+    if "width" not in spec:
+        return figures.figure(name, dict(spec))
+    wide, slim = ({**spec, "width": width} for width in (figures.WIDE - 90, figures.SLIM - 60))
+    return figures.figure(name, wide, slim)
 
 
 def _cited(key: str) -> tuple[str, str]:

@@ -14,6 +14,8 @@ from forescale.planning._splitting import splitting
 
 FIT_CHARTS = ("loss", "contours", "isoflop", "residuals", "profiles")
 STACK_CHARTS = ("rolling", *FIT_CHARTS)
+CURVE_CHARTS = ("curves", "residuals", "profiles")
+"""Those of a fit to training curves."""
 
 
 def render(value: Any, kind: str | None = None, **options: Any) -> Any:
@@ -37,7 +39,8 @@ def specification(value: Any, kind: str | None = None, **options: Any) -> dict[s
     Args:
         value: what to draw.
         kind: for a Stack one of `STACK_CHARTS` (default "loss"); for a Fit one of `FIT_CHARTS` (default "loss" where
-            the law has one input or is a surface over N and D, else "residuals"); for a Plan "valley" or "frontier".
+            the law has one input or is a surface over N and D, else "residuals"), for one to training curves one of
+            `CURVE_CHARTS` (default "curves"); for a Plan "valley" or "frontier".
         **options: of that chart, e.g. `target=1e24`, `width=400`.
 
     Raises:
@@ -91,9 +94,28 @@ def _of_stack(stack: Stack, kind: str | None, **options: Any) -> dict[str, Any]:
     return _of_fit(fit, kind)(fit, **options)
 
 
+def _of_curves(kind: str) -> Callable[..., dict[str, Any]]:
+    if kind == "curves":
+        from forescale.reporting.charts.curves import curves
+
+        return curves
+    if kind == "residuals":
+        from forescale.reporting.charts.residuals import residuals
+
+        return residuals
+    if kind == "profiles":
+        from forescale.reporting.charts.profiles import profiles
+
+        return profiles
+    hint = nearest(kind, CURVE_CHARTS)
+    raise InputError(message(f"there is no chart {kind!r} of a fit to training curves", "", hint))
+
+
 def _of_fit(fit: Fit, kind: str | None) -> Callable[..., dict[str, Any]]:
     from forescale.reporting.charts._data import plane
 
+    if fit.law.schedule is not None:
+        return _of_curves(kind or CURVE_CHARTS[0])
     chosen = kind or ("loss" if plane(fit.law) or len(fit.law.inputs) == 1 else "residuals")
     if chosen == "loss":
         from forescale.reporting.charts.loss import loss
