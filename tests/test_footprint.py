@@ -106,6 +106,22 @@ def test_no_pickle_no_eval(path: Path) -> None:
             assert (node.module or "").partition(".")[0] not in FORBIDDEN_MODULES, f"line {node.lineno}"
 
 
+MEMBERS = ("laws", "runs/readers", "fitting/estimators", "planning", "studies")
+
+
+@pytest.mark.parametrize("room", MEMBERS)
+def test_members_of_a_room_do_not_know_each_other(room: str) -> None:
+    """Each can be read, moved or removed alone; what they share stands in modules that begin with `_`."""
+    dotted = "forescale." + room.replace("/", ".")
+    members = {p.stem for p in (SOURCE / room).glob("[!_]*.py")}
+    for path in sorted((SOURCE / room).glob("[!_]*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(dotted + "."):
+                assert (node.module or "").removeprefix(dotted + ".") not in members, f"{path.name}: {node.module}"
+            elif isinstance(node, ast.ImportFrom) and node.module == dotted:
+                assert not members & {alias.name for alias in node.names}, f"{path.name}, line {node.lineno}"
+
+
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_every_file_states_its_licence(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# SPDX-License-Identifier: Apache-2.0\n")

@@ -73,7 +73,7 @@ def discover(room: str, kind: type[T], *, plugins: bool = True) -> dict[str, Ent
 
 
 def seek(room: str, kind: type[T], name: str) -> T | None:
-    """One built-in member by id, without importing the whole room: only the modules whose text holds the id in quotes.
+    """One built-in member by id, without importing the whole room: only modules whose text holds the id in quotes.
 
     None where no such module has it; `discover` then says whether another way of writing the id, or a plug-in, does.
     """
