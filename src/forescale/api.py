@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from forescale.core.errors import DataError, InputError, QueryError, ReadError, RefusedError, message
+from forescale.core.schedule import Schedule
 from forescale.fitting._fit import Finding, Fit
 from forescale.laws import (
     Law,
@@ -49,11 +50,11 @@ if TYPE_CHECKING:
     from forescale.reporting.report import Report
 
 __all__ = [
-    "Fit", "Law", "Plan", "Published", "Report", "Runs", "Stack", "amplitude", "backtest", "benchmark", "catalogue",
-    "checks", "compare", "dataset", "datasets", "derive", "describe", "estimate", "estimators", "excess", "exponent",
-    "fit", "floor", "isoflop", "law", "lint", "load", "location", "next_runs", "noise_floor", "open", "papers",
-    "pareto", "partial", "plan", "planners", "real", "record", "regimes", "report", "score", "seeds_needed", "select",
-    "share", "widen", "write_runs",
+    "Fit", "Law", "Plan", "Published", "Report", "Runs", "Schedule", "Stack", "amplitude", "backtest", "benchmark",
+    "catalogue", "checks", "compare", "curve_points", "dataset", "datasets", "derive", "describe", "estimate",
+    "estimators", "excess", "exponent", "fit", "floor", "isoflop", "law", "lint", "load", "location", "next_runs",
+    "noise_floor", "open", "papers", "pareto", "partial", "plan", "planners", "real", "record", "regimes", "report",
+    "score", "seeds_needed", "select", "share", "widen", "write_runs",
 ]  # fmt: skip
 
 
@@ -114,6 +115,16 @@ def datasets() -> list[Any]:
     from forescale.runs.datasets import datasets as cards
 
     return list(cards())
+
+
+def curve_points(runs: Any, *, from_step: float = 0) -> Runs:
+    """One row per logged point of the runs' curves, after the warm-up: what laws along curves are fitted to.
+
+    `fit` does this by itself; here to begin later, or to choose points.
+    """
+    from forescale.runs.curves import curve_points as points
+
+    return points(runs if isinstance(runs, Runs) else load(runs), from_step=from_step)
 
 
 def checks(runs: Runs) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from forescale.laws import catalogue, describe, families, find
 from forescale.laws._law import Law
 from forescale.numerics.jet import value_and_jacobian
 from forescale.runs.datasets import dataset
+from forescale.testing.curves import CurveCase
 from forescale.testing.laws import LawCase
 
 BUILT_IN = tuple(entry.value for entry in catalogue().values() if entry.origin.startswith("forescale."))
@@ -22,7 +23,11 @@ MEMBERS = tuple(entry.value.member() for entry in families().values() if entry.o
 
 
 class TestCatalogue(LawCase):
-    laws = (*BUILT_IN, *MEMBERS)
+    laws = tuple(law for law in (*BUILT_IN, *MEMBERS) if law.schedule is None)
+
+
+class TestCurveLaws(CurveCase):
+    laws = tuple(law for law in (*BUILT_IN, *MEMBERS) if law.schedule is not None)
 
 
 def test_the_catalogue_holds_what_is_promised() -> None:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from forescale.core.errors import ColumnError, LawError, QuantityError, message, nearest
 from forescale.core.quantity import Compute, parse_budget, parse_number, parse_params, parse_tokens
+from forescale.fitting._problem import schedules_of
+from forescale.laws import Law
+from forescale.laws._schedule import Schedules
 from forescale.runs.table import Note, Runs
 
 if TYPE_CHECKING:
@@ -45,7 +48,8 @@ def read_points(
     """
     law = fit.law
     by = law.groups.by if law.groups is not None else None
-    wanted = set(law.inputs) | ({by} if by else set())
+    along = set() if law.schedule is None else {law.schedule, "run"}
+    wanted = set(law.inputs) | ({by} if by else set()) | along
     helpers = {"N", "D", "C"}
     if strict:
         for name in given:
@@ -60,6 +64,8 @@ def read_points(
             levels = law.groups.levels if law.groups is not None else ()
             raise LawError(message(f"the law {law.id!r} needs to know which {by}", " or ".join(map(repr, levels))))
         labels[by] = np.atleast_1d(np.asarray(given[by], dtype=np.str_))
+    if along and "run" in given:
+        labels["run"] = np.atleast_1d(np.asarray(given["run"], dtype=np.str_))
     notes: list[Note] = []
     for name, other in (("D", "N"), ("N", "D")):
         if name in law.inputs and name not in columns and {"C", other} <= set(columns):
@@ -84,6 +90,27 @@ def read_points(
         raise ColumnError(message(f"the inputs have different lengths ({sizes})", "one length, or single")) from error
     columns = {name: np.broadcast_to(v, shape).astype(np.float64) for name, v in columns.items()}
     return columns, {name: np.broadcast_to(v, shape) for name, v in labels.items()}, notes
+
+
+def schedules_at(law: Law, points: Any, given: Mapping[str, Any], step: Array, run: Any) -> Schedules:
+    """The schedules of the points of a law along curves: from the curves of a table, or as they were given.
+
+    Raises:
+        ColumnError: there are none.
+        LawError, DataError: see `laws._schedule.Schedules`.
+    """
+    name = str(law.schedule)
+    if name in given and not isinstance(points, Runs):
+        return Schedules.of(given[name], step, run)
+    if isinstance(points, Runs):
+        return schedules_of(points, step)
+    raise ColumnError(
+        message(
+            f"the law {law.id!r} was asked for a prediction without {name}",
+            "the learning rate of every step",
+            f"fit.predict(step=..., {name}=fs.Schedule.cosine(3e-4, 24_000)), or a table of runs with curves",
+        )
+    )
 
 
 def _numbers(name: str, value: Any) -> Array:

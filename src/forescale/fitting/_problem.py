@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from forescale.core.errors import ColumnError, DataError, message
 from forescale.fitting._space import REACH, Space
 from forescale.laws import Law
+from forescale.laws._schedule import Schedules
 from forescale.numerics import jet
 from forescale.numerics.losses import Objective, Response
+from forescale.runs.curves import schedules
 from forescale.runs.derive import require
 from forescale.runs.table import Runs
 
@@ -30,8 +32,8 @@ class Problem:
     """Law, rows and objective.
 
     Attributes:
-        columns: what the formula receives besides parameters: input -> (n,) floats, and the label column of a
-            grouped law as integer codes.
+        columns: what the formula receives besides parameters: input -> (n,) floats, the label column of a grouped
+            law as integer codes, the `Schedules` of a law along curves.
         response: what was observed.
         weights: (n,), positive.
         rows: (n,) row numbers in the table given (rows of weight zero are left out).
@@ -40,7 +42,7 @@ class Problem:
     law: Law
     space: Space
     objective: Objective
-    columns: Mapping[str, NDArray[Any]]
+    columns: Mapping[str, Any]
     response: Response
     weights: Array
     rows: NDArray[np.intp]
@@ -143,7 +145,7 @@ def bind(law: Law, runs: Runs, objective: Objective, weights: ArrayLike | None =
     rows = np.flatnonzero(given > 0)
     if rows.size == 0:
         raise DataError(message("no row has a positive weight", "at least one row that counts"))
-    columns: dict[str, NDArray[Any]] = {}
+    columns: dict[str, Any] = {}
     for name in law.inputs:
         values = np.array(runs[name][rows], dtype=np.float64)
         if not np.all(np.isfinite(values)):
@@ -164,6 +166,8 @@ def bind(law: Law, runs: Runs, objective: Objective, weights: ArrayLike | None =
                 message(f"the law {law.id!r} is grouped by {by!r}, which the table does not have", f"a column {by!r}")
             )
         columns[by] = law.groups.codes(labels[rows])
+    if law.schedule is not None:
+        columns[law.schedule] = schedules_of(runs, columns["step"], rows)
     y = runs[law.output][rows]
     trials = None
     if trials_wanted:
@@ -171,3 +175,14 @@ def bind(law: Law, runs: Runs, objective: Objective, weights: ArrayLike | None =
     response = objective.response(y, trials)
     kept = np.array(given[rows], dtype=np.float64)
     return Problem(law, Space.of(law), objective, columns, response, kept, rows)
+
+
+def schedules_of(runs: Runs, step: Array, rows: NDArray[np.intp] | None = None) -> Schedules:
+    """The schedules of some rows of a table whose rows are points of its curves; `step` (n,) of those rows.
+
+    Raises:
+        ColumnError, DataError: see `runs.curves.schedules`; a step outside of its schedule.
+    """
+    known = schedules(runs)
+    names = runs.labels["run"] if "run" in runs.labels else np.full(len(runs), next(iter(known)))
+    return Schedules.of(known, step, names if rows is None else names[rows])

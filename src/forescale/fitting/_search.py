@@ -85,12 +85,15 @@ def _known(problem: Problem) -> Array:
     law, nothing = problem.law, np.empty((0, len(problem.law.names)))
     y = problem.response.target if problem.response.trials is not None else problem.response.y
     columns = [problem.columns[name] for name in law.inputs]
-    if law.starts is None or any((values <= 0).any() for values in (*columns, y)):
+    # Weights of a mixture may be zero, and starts of such laws know it; of anything else they take the logarithm.
+    impossible = [(x < 0) if name in law.absolute else (x <= 0) for name, x in zip(law.inputs, columns)]
+    if law.starts is None or any(bad.any() for bad in (*impossible, y <= 0)):
         return nothing
+    along = [] if law.schedule is None else [problem.columns[law.schedule]]
     starts, rows = [], np.ones(y.size, dtype=bool)
     for _ in range(1 if problem.objective.kind in PLAIN else CLEANED):
         with np.errstate(all="ignore"):
-            found = law.starts(*(values[rows] for values in columns), y[rows])
+            found = law.starts(*(values[rows] for values in (*columns, *along)), y[rows])
         if any(name not in found for name in law.names):
             return nothing
         u = problem.space.search(np.stack([found[name] for name in law.names], axis=-1))

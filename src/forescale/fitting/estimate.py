@@ -20,12 +20,16 @@ from forescale.fitting._tails import robust_scale, root_mean_square
 from forescale.laws import Law
 from forescale.numerics import losses
 from forescale.numerics.losses import Objective
+from forescale.runs.curves import curve_points
 from forescale.runs.derive import derive, require
 from forescale.runs.table import Note, Runs
 
 Array = NDArray[np.float64]
 
 DRAWS = 1000
+
+GROUPING = 2e-4
+"""Largest share of the loss by which merged drops of a learning rate may change predictions without a warning."""
 
 
 def fit(
@@ -45,6 +49,8 @@ def fit(
 
     Candidates come from variable projection where parameters are linear and from Sobol points otherwise; the `polish`
     best distinct ones are solved together, and the best of them is brought to its optimum and certified.
+
+    A law along training curves takes a table of runs with curves, and is fitted to their logged points.
 
     Args:
         loss: name or objective (see `numerics.losses`); default the law's own, "log-huber" for losses.
@@ -66,6 +72,9 @@ def fit(
     """
     if not 0.0 < level < 1.0:
         raise DataError(message(f"an interval level of {level}", "a number between 0 and 1, e.g. 0.9"))
+    if law.schedule is not None:
+        runs = curve_points(runs if weights is None else runs.with_weights(weights))
+        weights = None
     if group_by is not None:
         runs = require(runs, *law.inputs, law.output)
         _, names = runs.group_codes(group_by)
@@ -146,6 +155,7 @@ def _describe(
     spread = _covariance.knowledge_at(problem, u, clusters)
     notes += _doubts(problem, u, spread, alternatives)
     notes += _frontier_notes(problem, u)
+    notes += _grouping_notes(problem, u)
     residuals, residual_scale = problem.residuals(u)
     plain = problem.objective.kind in ("squared", "gaussian") or n < _covariance.FEW * p
     scale = root_mean_square if plain else robust_scale
@@ -269,6 +279,19 @@ def _frontier_notes(problem: Problem, u: Array) -> list[Note]:
     if share >= 0.99 * problem.objective.numbers[0]:
         return [Note("amber", "frontier", text + " That is the most it may be: few rows are left to hold the law.")]
     return [Note("info", "frontier", text + (" Which ones: fs.excess(fit)." if share > 0 else ""))]
+
+
+def _grouping_notes(problem: Problem, u: Array) -> list[Note]:
+    """What merging the drops of the learning rates into groups changed, for laws along curves."""
+    name = problem.law.schedule
+    if name is None:
+        return []
+    exact = replace(problem, columns={**problem.columns, name: problem.columns[name].exact()}).predict(u[None])
+    change = float(np.abs(problem.predict(u[None]) / exact - 1.0).max())
+    if change == 0.0:
+        return []
+    text = f"Drops of the learning rate were merged into groups, which changes predictions by at most {change:.1e}."
+    return [Note("info" if change < GROUPING else "amber", "grouped-drops", text)]
 
 
 def _frozen(array: Array) -> Array:

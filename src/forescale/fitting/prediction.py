@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from forescale.core.errors import ColumnError, message
 from forescale.fitting._covariance import stretch_of_draws
 from forescale.fitting._frame import Columns
-from forescale.fitting._points import columns_of, distance_of, read_points
+from forescale.fitting._points import columns_of, distance_of, read_points, schedules_at
 from forescale.fitting._space import Space
 from forescale.fitting._tails import noise_halfwidth, t_quantile
 from forescale.numerics import jet
-from forescale.runs.table import Note
+from forescale.runs.curves import curve_points
+from forescale.runs.table import Note, Runs
 
 if TYPE_CHECKING:
     from forescale.fitting._fit import Fit
@@ -107,7 +108,9 @@ def predict(fit: Fit, points: Any = None, /, **inputs: Any) -> Prediction:
     Args:
         points: a Runs, a mapping of columns, or a frame; instead of keywords.
         inputs: the law's inputs as numbers, human text ("70B", "1.4T"), or arrays that broadcast. With the input D
-            missing, C may be given instead (D = C / 6N), and the same for N.
+            missing, C may be given instead (D = C / 6N), and the same for N. A law along training curves takes its
+            schedule too: `step=[...], lr=Schedule.cosine(...)`, or run -> Schedule and the labels `run`; a table of
+            runs with curves is predicted at their logged points.
 
     Raises:
         ColumnError: an input is missing, unknown, or not positive and finite.
@@ -116,12 +119,17 @@ def predict(fit: Fit, points: Any = None, /, **inputs: Any) -> Prediction:
     """
     if points is not None and inputs:
         raise ColumnError(message("predict got both a table and single inputs", "one of the two"))
+    law, space = fit.law, Space.of(fit.law)
+    if law.schedule is not None and isinstance(points, Runs):
+        points = curve_points(points)
     given = columns_of(points) if points is not None else inputs
     columns, labels, notes = read_points(fit, given, strict=points is None)
-    law, space = fit.law, Space.of(fit.law)
-    formula_columns: dict[str, NDArray[Any]] = {name: columns[name] for name in law.inputs}
+    asked: dict[str, NDArray[Any]] = {**{name: columns[name] for name in law.inputs}, **labels}
+    formula_columns: dict[str, Any] = {name: columns[name] for name in law.inputs}
     if law.groups is not None:
         formula_columns[law.groups.by] = law.groups.codes(labels[law.groups.by])
+    if law.schedule is not None:
+        formula_columns[law.schedule] = schedules_at(law, points, given, columns["step"], labels.get("run"))
     u = space.search(space.vector(fit.params))
 
     def formula(*search: Any) -> Any:
@@ -142,7 +150,6 @@ def predict(fit: Fit, points: Any = None, /, **inputs: Any) -> Prediction:
         if fit.runs is None:
             why = "Published constants come without residuals: no prediction band for a new run."
         notes.append(Note("amber", "no-band", why))
-    asked = {**formula_columns, **labels}
     return Prediction(asked, estimate, confidence, new, distance, fit.level, tuple(dict.fromkeys(notes)), bands)
 
 
@@ -206,7 +213,7 @@ def curve_sd(slope: Array, covariance: Array) -> Array:
     return np.asarray(sd)
 
 
-def _draws_at(fit: Fit, columns: Mapping[str, NDArray[Any]], k: int) -> Array:
+def _draws_at(fit: Fit, columns: Mapping[str, Any], k: int) -> Array:
     params = {name: fit.draws[:, p : p + 1] for p, name in enumerate(fit.law.names)}
     with np.errstate(all="ignore"):
         value = np.asarray(fit.law.formula(**columns, **params), dtype=np.float64)

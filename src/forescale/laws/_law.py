@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from forescale.core.errors import LawError, message, nearest
 from forescale.core.frozen import Frozen
+from forescale.laws._schedule import Schedules
 
 Array = NDArray[np.float64]
 Formula = Callable[..., Any]
@@ -150,7 +151,7 @@ class Check:
     """One number that the law must give: at the inputs `at`, from the constants `constants`, `value`."""
 
     constants: str
-    at: Mapping[str, float]
+    at: Mapping[str, Any]
     value: float
     tolerance: float
     source: str = ""
@@ -184,13 +185,16 @@ class Law:
         published: source -> Published.
         checks: numbers that must come out.
         starts: where a fit may begin, for laws that know better than start boxes: `starts(*inputs, y)`, arrays (n,)
-            of positive numbers, gives parameter -> (m,), good starts first. A parameter that it does not name, or an
-            empty answer, brings the ordinary search.
+            of positive numbers (zero too for an input in `absolute`; with the `Schedules` before y for a law along
+            curves), gives parameter -> (m,), good starts first. A parameter that it does not name, or an empty
+            answer, brings the ordinary search.
         topic: one of `TOPICS`, for lists.
         domain: input -> (least, largest) where it usually lies, for inputs that are no column of the vocabulary, or
             lie elsewhere here; a published fitted range comes first.
         absolute: inputs whose unit the formula fixes (bits, shares, counts whose logarithm it takes): a change of
             their unit leaves the family.
+        schedule: for a law along training curves, the name under which the formula gets the learning rates of the
+            rows' runs as `Schedules`; it reads the column "step" too. None for laws of single numbers.
         groups: label column that the formula reads as integer codes (see `grouped`), or None.
         expression: the formula string that the law was written as, or None.
         recipe: how the law came about: a base step ("law", Law), ("formula", {...}) or ("function", name), then one
@@ -221,6 +225,7 @@ class Law:
     topic: str = "size and data"
     domain: Mapping[str, tuple[float, float]] = field(default_factory=lambda: EMPTY)
     absolute: tuple[str, ...] = ()
+    schedule: str | None = None
     groups: Groups | None = None
     expression: str | None = None
     recipe: tuple[tuple[str, Any], ...] = ()
@@ -240,6 +245,10 @@ class Law:
         for name in self.decreasing_in:
             if name not in self.inputs:
                 raise LawError(message(f"{self.id!r} is said to fall in {name!r}", f"one of {list(self.inputs)}"))
+        if self.schedule is not None and ("step" not in self.inputs or self.schedule in (*self.inputs, *self.params)):
+            raise LawError(
+                message(f"the inputs of {self.id!r}, a law along curves, are {list(self.inputs)}", "step among them")
+            )
         if self.topic not in TOPICS:
             raise LawError(message(f"the topic of {self.id!r} is {self.topic!r}", "one of " + ", ".join(TOPICS)))
         for name in ("params", "published", "refuses", "conventions", "domain"):
@@ -252,12 +261,13 @@ class Law:
         """Parameter names in order."""
         return tuple(self.params)
 
-    def __call__(self, params: Mapping[str, Any], /, **inputs: ArrayLike) -> Array:
+    def __call__(self, params: Mapping[str, Any], /, **inputs: Any) -> Array:
         """Value of the law.
 
         Args:
             params: parameter -> value (floats, or arrays that broadcast with the inputs).
-            inputs: input -> array of shape (n,) or float.
+            inputs: input -> array of shape (n,) or float. A law along curves takes its schedule too: one `Schedule`
+                for all steps, or run -> Schedule and the labels `run` of shape (n,).
 
         Returns:
             Array of the broadcast shape, float64.
@@ -268,6 +278,8 @@ class Law:
         missing = [name for name in self.inputs if name not in inputs]
         if self.groups is not None and self.groups.by not in inputs:
             missing.append(self.groups.by)
+        if self.schedule is not None and self.schedule not in inputs:
+            missing.append(self.schedule)
         if missing:
             raise LawError(message(f"the law {self.id!r} was evaluated without {missing}", f"{list(self.inputs)}"))
         lacking = [name for name in self.params if name not in params]
@@ -276,9 +288,15 @@ class Law:
         columns: dict[str, Any] = {name: np.asarray(inputs[name], dtype=np.float64) for name in self.inputs}
         if self.groups is not None:
             columns[self.groups.by] = self.groups.codes(inputs[self.groups.by])
+        alone = False  # schedules hold rows, and one step alone is one number again
+        if self.schedule is not None:
+            steps = np.broadcast_to(columns["step"], np.broadcast_shapes(*(np.shape(v) for v in columns.values())))
+            columns[self.schedule] = Schedules.of(inputs[self.schedule], steps, inputs.get("run"))
+            alone = steps.ndim == 0
         values = {name: np.asarray(params[name], dtype=np.float64) for name in self.params}
         with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-            return np.asarray(self.formula(**columns, **values), dtype=np.float64)
+            value = np.asarray(self.formula(**columns, **values), dtype=np.float64)
+        return value[..., 0] if alone else value
 
     def constants(self, source: str) -> dict[str, float]:
         """Published parameter values by source; `hoffmann2022@printed` gives them as the paper prints them.
@@ -315,6 +333,10 @@ class Law:
             "recipe": (*self._base(), step),
         }
         return replace(self, **{**fresh, **changes})
+
+    @property
+    def _reads(self) -> tuple[str, ...]:
+        return self.inputs if self.schedule is None else (*self.inputs, self.schedule)
 
     def _base(self) -> tuple[tuple[str, Any], ...]:
         return self.recipe or (("law", self),)
@@ -449,6 +471,8 @@ class Law:
             raise LawError(message(f"{self.id!r} predicts {self.output!r} and {other.id!r} {other.output!r}"))
         if self.groups is not None or other.groups is not None:
             raise LawError(message("a grouped law was added", "add first, group the sum afterwards"))
+        if None not in (self.schedule, other.schedule) and self.schedule != other.schedule:
+            raise LawError(message(f"{self.id!r} reads {self.schedule!r} and {other.id!r} {other.schedule!r}"))
         if self.floor is not None and other.floor is not None:
             raise LawError(
                 message(
@@ -468,7 +492,7 @@ class Law:
             title=f"{self.title} + {other.title}",
             inputs=inputs,
             params={**self.params, **other.params},
-            formula=_Sum(self.formula, self.inputs, self.names, other.formula, other.inputs, other.names),
+            formula=_Sum(self.formula, self._reads, self.names, other.formula, other._reads, other.names),
             output=self.output,
             linear=(*self.linear, *other.linear),
             decreasing_in=falling,
@@ -485,6 +509,7 @@ class Law:
             topic=self.topic,
             domain={**other.domain, **self.domain},
             absolute=tuple(dict.fromkeys((*self.absolute, *other.absolute))),
+            schedule=self.schedule or other.schedule,
             recipe=(*self._base(), ("add", other._base())),
         )
 

@@ -26,3 +26,58 @@ def saturating(unique: Any, total: Any, scale: Any) -> Any:
     """
     repeated = np.maximum(total / unique - 1.0, 0.0)
     return np.minimum(unique, total) * (1.0 - scale * np.expm1(-repeated / scale))
+
+
+def endless_batch_steps(step: Any, batch: Any, critical: Any) -> Any:
+    """S_min = S / (1 + B_crit / B): the steps that an endless batch would need (McCandlish et al. 2018)."""
+    return step / (1.0 + critical / batch)
+
+
+def small_batch_compute(C: Any, batch: Any, critical: Any) -> Any:
+    """C_min = C / (1 + B / B_crit): the compute that a tiny batch would need (McCandlish et al. 2018)."""
+    return C / (1.0 + batch / critical)
+
+
+def loss_batch(loss: Any, B_star: Any, alpha_B: Any) -> Any:
+    """B_star / L^(1 / alpha_B): the batch that belongs to a level of the loss (Kaplan et al. 2020)."""
+    return B_star * loss ** (-1.0 / alpha_B)
+
+
+def decay_power(b: Any, c: Any, w: Any, rate_power: Any = -1.0) -> Any:
+    """The power of width at which weight decay must grow for the top singular value not to move.
+
+    sigma ~ lr^b wd^-c width^w with lr ~ width^rate_power and wd ~ width^x stands still at
+    x = (w + b rate_power) / c; with the powers .5, .5, .75 of Fan et al. 2025 and lr ~ 1 / width that is 1/2.
+    """
+    return (w + b * rate_power) / c
+
+
+def to_width(lr: Any, wd: Any, ratio: Any, x: Any = 0.5) -> tuple[Any, Any]:
+    """lr / ratio, wd ratio^x: rate and weight decay of matrices at `ratio` times the width (Fan et al. 2025).
+
+    Vectors (norms, biases, the embedding) keep their learning rate and get no decay. `wd` multiplies the learning
+    rate, as in PyTorch's AdamW; where it does not, it must equal their product.
+    """
+    return lr / ratio, wd * ratio**x
+
+
+def decay_steps(lr: Any, wd: Any) -> Any:
+    """1 / (lr wd): the steps over which AdamW forgets, and which a run must exceed by far to settle."""
+    return 1.0 / (lr * wd)
+
+
+def log_coefficients(y: Any, *columns: Any) -> Any:
+    """(1 + K,) least squares of log y on 1 and the logarithms of K columns."""
+    matrix = np.stack([np.ones_like(y), *(np.log(x) for x in columns)], axis=1)
+    return np.linalg.lstsq(matrix, np.log(y), rcond=None)[0]
+
+
+def domain_names(head: str, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of parameters that belong to the domains of a mixture: K, (weight_c4, weight_book) -> K_c4, K_book."""
+    return tuple(f"{head}_{column.removeprefix('weight_')}" for column in columns)
+
+
+def shares_of(weights: list[Any]) -> list[Any]:
+    """Weights divided by their sum."""
+    total = sum(weights[1:], start=weights[0])
+    return [weight / total for weight in weights]

@@ -30,20 +30,20 @@ bit_frontier = Law(
     domain={"bits": (2.0, 16.0)},
     valid_for=("predict",),
     refuses={
-        "compute-optimal": "the law has no term for data, and by its form the split into parameters and bits does not "
-        "matter: what remains when it does is the question that its residuals answer",
+        "compute-optimal": "the law has no term for data, and by its form the split into parameters and bits does "
+        "not matter: whether it does is what its residuals tell",
         "reach": "a level of loss fixes only the product of parameters and bits",
     },
     latex=r"L(N, \mathrm{bits}) = E + A \, (N \, \mathrm{bits})^{-\alpha}",
     meaning=(
-        "A model of N parameters of b bits takes N b bits of memory; if that is all that counts, models of all widths "
-        "lie on one curve. The null hypothesis of bit-level scaling: rows of one bit width that lie off the common "
-        "curve say which width spends memory best. One curve per method gives the bits that a method saves."
+        "A model of N parameters of b bits takes N b bits of memory; if that is all that counts, models of all "
+        "widths lie on one curve. The null hypothesis of bit-level scaling: rows of one bit width that lie off the "
+        "common curve say which width spends memory best. One curve per method gives the bits that a method saves."
     ),
     traps=(
         "It cannot say which bit width is best: to ask that, group by bits or fit parameter-efficiency.",
-        "Fits of 16-bit rows dominate: nobody keeps 16 bits where 8 cost nothing, so such rows lie far above the "
-        "frontier. Take the best row per budget of bits.",
+        "Rows of 16 bits lie far above the frontier where 8 bits cost nothing: fit the best rows per budget of bits, "
+        "not all.",
         "Models compared must have seen the same data; distillation and longer training of the quantised model are "
         "costs of their own.",
     ),

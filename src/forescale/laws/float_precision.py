@@ -50,7 +50,7 @@ def best_split(bits: Any, delta: Any, nu: Any) -> tuple[Any, Any]:
 
 
 def best_split_scale(gamma: Any, delta: Any, nu: Any) -> Any:
-    """gamma_rho: at the best split the added loss is (D^beta / N^alpha) log2(block) / (gamma_rho bits^(delta + nu))."""
+    """gamma_rho: the best split adds (D^beta / N^alpha) log2(block) / (gamma_rho bits^(delta + nu))."""
     total = delta + nu
     return gamma * delta**delta * nu**nu / total**total
 
@@ -132,7 +132,7 @@ float_precision = Law(
         "Chinchilla's law plus what rounding adds when the inputs of the matrix products are quantised while "
         "training: more, the more tokens per parameter have been packed in, and less with each exponent bit e and "
         "mantissa bit m; b numbers share one scaling factor. Beyond a critical number of tokens more data makes the "
-        "loss worse. Use it to choose a training format, its split into exponent and mantissa, and how far it carries."
+        "loss worse. Use it to choose a training format, its split into bits, and how far it carries."
     ),
     traps=(
         "A format of P bits has P = e + m + 1: the sign counts.",
@@ -150,7 +150,7 @@ float_precision = Law(
             conventions={"D": "tokens", "loss": "nats/token"},
             fitted_range={"N": (4.1e7, 6.79e8), "D": (1e10, 1e11)},
             note=(
-                "366 runs, 358 of them fitted, of 41M, 85M, 154M and 679M parameters; checked by the authors at 1.2B, "
+                "366 runs, 358 of them fitted, of 41M, 85M, 154M and 679M parameters; checked by them at 1.2B, "
                 "7B and 70B. Here E is their epsilon, A their n, B their d. The runs are not public: not refitted. "
                 "Which N was counted, and the formats and block sizes of the grid, are not in what we could read."
             ),

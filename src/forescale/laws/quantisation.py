@@ -65,8 +65,8 @@ quantisation = Law(
         "on until quantising costs a given tolerance, and so how well trained a model is."
     ),
     traps=(
-        "A pure power law without an end: it answers 50 nats for 2 bits at 1e14 tokens, where no loss can exceed that "
-        "of guessing. Cap it at the logarithm of the vocabulary, or at the loss of word frequencies, minus the loss.",
+        "A pure power law without an end: it answers 50 nats for 2 bits at 1e14 tokens, where guessing does better. "
+        "Cap it at the logarithm of the vocabulary, or at the loss of word frequencies, minus the loss.",
         "Fitted up to 2e11 tokens and used up to 1e14: an extrapolation by a factor of 500.",
         "Checkpoints in the middle of a learning-rate schedule; annealing changes how sensitive a model is.",
         "The constants belong to one quantiser (GPTQ) and one family (Pythia): refit for others.",

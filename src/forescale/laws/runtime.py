@@ -154,8 +154,8 @@ runtime_linear = Law(
     loss="log-squared",
     latex=r"t = c + d \, \mathrm{size}",
     meaning=(
-        "Launching costs c, each unit of size d: one pass over rows, one kernel per layer. Small sizes are flat, large "
-        "ones proportional. " + _CHOOSE
+        "Launching costs c, each unit of size d: one pass over rows, one kernel per layer. Small sizes are flat, "
+        "large ones proportional. " + _CHOOSE
     ),
     traps=(*_TRAPS, "An overhead near zero says that the smallest size seen is too large to show it."),
     papers=("heaton2017",),

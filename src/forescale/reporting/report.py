@@ -121,7 +121,7 @@ def _figures(fit: Fit, plans: Sequence[Plan], backtest: Backtest | None) -> tupl
     surface = plane(fit.law)
     if fit.law.schedule is not None:
         if fit.runs is not None:
-            add(both("curves", fit, "curves"), "the curves")
+            add(both("loss", fit, "curves"), "the curves")
     elif surface or len(fit.law.inputs) == 1:
         marked = targets if surface or fit.law.inputs == ("C",) else []
         add(both("loss", fit, "loss", target=marked), "the loss")

@@ -85,7 +85,7 @@ class Curve:
 
     Attributes:
         step: optimiser steps, shape (T,), increasing.
-        loss: loss at those steps, shape (T,).
+        loss: loss at those steps, shape (T,); NaN where only the learning rate is known.
         lr: learning rate at those steps, shape (T,); NaN where it was not logged.
         D: data seen at those steps, shape (T,); NaN where it was not logged.
         split: `train` or `eval`.
@@ -106,6 +106,10 @@ class Curve:
 
     def __len__(self) -> int:
         return len(self.step)
+
+    def __repr__(self) -> str:
+        ends = f", steps {self.step[0]:.10g} to {self.step[-1]:.10g}" if len(self) else ""
+        return f"Curve({len(self)} points of {self.split}{ends})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,7 +287,7 @@ class Runs:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over names, numbers, texts, weights and conventions; row order counts, notes and source do not."""
+        """SHA-256 over names, numbers, texts, weights, conventions and curves; row order counts, notes do not."""
         digest = hashlib.sha256(b"forescale.runs.1")
         for name in sorted(self.columns):
             digest.update(f"\0column\0{name}\0{len(self)}\0".encode())
@@ -299,6 +303,11 @@ class Runs:
         if self.weights is not None:
             digest.update(b"\0weights\0" + self.weights.astype("<f8").tobytes())
         digest.update(repr(asdict(self.conventions)).encode())
+        for run in sorted(self.curves):
+            curve = self.curves[run]
+            digest.update(f"\0curve\0{run}\0{curve.split}\0{len(curve)}\0".encode("utf-8", "surrogatepass"))
+            for values in (curve.step, curve.loss, curve.lr, curve.D):
+                digest.update(np.where(np.isnan(values), np.nan, values + 0.0).astype("<f8").tobytes())
         return digest.hexdigest()
 
     # --- new tables ---------------------------------------------------------------------------------------------

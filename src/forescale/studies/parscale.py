@@ -7,7 +7,7 @@ import numpy as np
 
 import forescale as fs
 from forescale.reporting.charts.xy import Series, xy
-from forescale.studies._study import Claim, Outcome, Study, holds, measured, reproduced
+from forescale.studies._study import Claim, Outcome, Study, better, holds, measured, reproduced
 
 SOURCE = "Chen et al. 2025, fitting script"
 CORPORA = {"pile": "chen2025-pile", "stack_v2_python": "chen2025-stack"}
@@ -48,9 +48,7 @@ def run() -> Outcome:
         charts={
             "streams": xy(
                 "Loss against the parameters that a model is worth",
-                [
-                    "each dot is a run at N (1 + k ln P): if streams act like that, a corpus falls on one line"
-                ],
+                ["each dot is a run at N (1 + k ln P): if streams act like that, a corpus falls on one line"],
                 series,
                 x="N (1 + k ln P), parameters",
                 y="loss (nats per token)",
@@ -74,6 +72,23 @@ def _held_out(corpus: str, runs: fs.Runs) -> list[Claim]:
                 f"{corpus}: error on {what}, hidden", ours=error, most=without, source="the same law without streams"
             )
         )
+    eight = runs["P"] == 8
+    errors = [
+        float(
+            np.mean(
+                np.abs(fs.fit(runs.where(~eight), law).predict(runs.where(eight)).estimate / runs["loss"][eight] - 1)
+            )
+        )
+        for law in ("parscale", "parscale-correlated")
+    ]
+    found.append(
+        better(
+            f"{corpus}: error on eight streams, hidden, by ln P",
+            ours=errors[0],
+            theirs=errors[1],
+            source="parscale-correlated, the theory of streams with one correlation",
+        )
+    )
     found.append(measured(f"{corpus}: parameters that eight streams are worth", 1 + fit.params["k"] * np.log(8)))
     return found
 
@@ -91,6 +106,6 @@ parscale = Study(
     question="Is a model of P parallel streams worth 1 + k ln P times its parameters?",
     papers=("chen2025parscale",),
     datasets=("parscale",),
-    laws=("parscale",),
+    laws=("parscale", "parscale-correlated"),
     run=run,
 )

@@ -71,6 +71,7 @@ class Card:
         variants: name -> Variant; the first is the default.
         traps: what has misled people.
         shipped: the files are part of this package.
+        folder: its folder in a mirror, where that is not the id.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Card:
     variants: Mapping[str, Variant]
     traps: tuple[str, ...] = ()
     shipped: bool = False
+    folder: str = ""
 
     @property
     def default(self) -> Variant:
@@ -169,6 +171,7 @@ def parse(value: Mapping[str, Any]) -> Card:
         variants=Frozen(variants),
         traps=tuple(value.get("traps", ())),
         shipped=value.get("shipped", False),
+        folder=value.get("folder", ""),
     )
 
 

@@ -68,11 +68,11 @@ def _shipped(card: Card, file: File) -> Path:
 
 
 def _mirrored(card: Card, file: File, mirror: Path) -> Path:
-    path = mirror / card.id / file.name
+    path = mirror / (card.folder or card.id) / file.name
     if not path.is_file():
         raise ReadError(
             message(
-                f"FORESCALE_MIRROR={mirror} has no {card.id}/{file.name}",
+                f"FORESCALE_MIRROR={mirror} has no {card.folder or card.id}/{file.name}",
                 "a folder with one folder for each data set",
                 "correct FORESCALE_MIRROR, or unset it to download",
             )

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fine-tuning loss against the size of the fine-tuning set (Lin et al. 2024, arXiv:2402.02314)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forescale.laws._law import Law, amplitude, exponent, floor
+from forescale.numerics.curves import best, regressions
+
+Array = NDArray[np.float64]
+
+
+def loss(D: Any, E: Any, B: Any, D_l: Any, beta: Any) -> Any:
+    """L(D) = B / (D_l + D^beta) + E (Lin et al. 2024)."""
+    return E + B / (D_l + D**beta)
+
+
+def starts(D: Array, y: Array) -> dict[str, Array]:
+    """For each exponent and knee of a grid, E and B come from a regression of the loss on 1 / (D_l + D^beta)."""
+    knees = np.concatenate([[1e-3 * D.min()], np.geomspace(0.3 * D.min(), 3.0 * D.max(), 9)])
+    beta, knee = (g.ravel() for g in np.meshgrid([0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6], knees, indexing="ij"))
+    D_l = knee**beta
+    column = 1.0 / (D_l[:, None] + D ** beta[:, None])
+    columns = np.stack([np.ones_like(column), column], axis=1)
+    found, left = regressions(columns, y, 1.0 / y**2)
+    E, B = found[:, 0], found[:, 1]
+    # A floor below zero moves up to a twentieth of the least loss, and B follows.
+    E = np.where(E > 0, E, 0.05 * y.min())
+    B = np.where(found[:, 0] > 0, B, ((y - E[:, None]) * column / y**2).sum(axis=1) / (column**2 / y**2).sum(axis=1))
+    left = (((E[:, None] + B[:, None] * column) / y - 1.0) ** 2).sum(axis=1)
+    left = np.where(B > 0, left, np.inf)
+    chosen = best(left, np.stack([np.log(knee), 3.0 * np.log(beta)], axis=1), 5, 1.0)
+    return {"E": E[chosen], "B": B[chosen], "D_l": D_l[chosen], "beta": beta[chosen]}
+
+
+rectified = Law(
+    id="rectified",
+    topic="one variable",
+    title="Fine-tuning loss with the data that pre-training was worth",
+    inputs=("D",),
+    params={
+        "E": floor("loss in the limit of endless fine-tuning data"),
+        "B": amplitude("size of the reducible loss"),
+        "D_l": amplitude("what pre-training already knows of the task, in units of D^beta", start=(1.0, 300.0)),
+        "beta": exponent("how fast more fine-tuning data help beyond the knee", start=(0.05, 1.5)),
+    },
+    formula=loss,
+    linear=("E", "B"),
+    decreasing_in=("D",),
+    floor="E",
+    starts=starts,
+    valid_for=("predict", "reach"),
+    refuses={
+        "compute-optimal": "one variable says nothing about the split into parameters and tokens; chinchilla does",
+    },
+    loss="log-squared",
+    latex=r"L(D) = \frac{B}{D_{l} + D^{\beta}} + E",
+    meaning=(
+        "A pre-trained model behaves as if it had seen part of the task: up to about D_l^(1/beta) examples the loss "
+        "falls slowly (the pre-power phase), beyond as D^-beta. With D_l = 0 it is power-floor(D). Without "
+        "fine-tuning the loss is E + B / D_l. Fit it to a few small sets to choose, before spending, which model to "
+        "fine-tune. The same curves as m4 with s = 1, K = D_l^(1/beta) and E_0 = E + B / D_l."
+    ),
+    traps=(
+        "On small sets alone a straight line in the log-log plot looks right and predicts too high a loss: the bend "
+        "is the point.",
+        "D_l, B and beta move together; compare knees D_l^(1/beta) and predictions.",
+        "The loss at D = 0 is a measurement of its own: it is not on the curve exactly.",
+        "One model, one task, one recipe per curve: nothing here carries over to another model.",
+    ),
+    papers=("lin2024rectified",),
+    domain={"D": (200.0, 1.6384e6)},
+)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The spectrum of a trained matrix, and weight decay that carries over to wider models (Fan et al. 2025)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forescale.laws._law import Law, amplitude, exponent
+from forescale.laws._terms import log_coefficients
+
+Array = NDArray[np.float64]
+
+
+def top_singular_value(lr_peak: Any, weight_decay: Any, width: Any, k: Any, b: Any, c: Any, w: Any) -> Any:
+    """sigma_max = k lr^b wd^-c width^w (Fan et al. 2025: b = c = 1/2, w = 3/4)."""
+    return k * lr_peak**b * weight_decay**-c * width**w
+
+
+def starts(lr_peak: Array, weight_decay: Array, width: Array, y: Array) -> dict[str, Array]:
+    """A regression of the logarithms."""
+    level, b, c, w = log_coefficients(y, lr_peak, weight_decay, width)
+    powers = {"b": b, "c": -c, "w": w}
+    return {"k": np.exp([level]), **{name: np.array([max(v, 1e-2)]) for name, v in powers.items()}}
+
+
+singular_value = Law(
+    id="top-singular-value",
+    topic="training dynamics",
+    title="Top singular value of a trained matrix against learning rate, weight decay and width",
+    inputs=("lr_peak", "weight_decay", "width"),
+    output="sigma_max",
+    params={
+        "k": amplitude("prefactor; no published value", start=(1e-3, 1e3)),
+        "b": exponent("power of the learning rate of matrices, 1/2 in theory", start=(0.05, 2.0)),
+        "c": exponent("power of one over weight decay, 1/2 in theory", start=(0.05, 2.0)),
+        "w": exponent("power of width, 3/4 as measured on models of LLaMA's kind", start=(0.05, 2.0)),
+    },
+    formula=top_singular_value,
+    linear=("k",),
+    decreasing_in=("weight_decay",),
+    loss="log-squared",
+    starts=starts,
+    domain={"weight_decay": (1e-3, 1.0)},
+    refuses={"compute-optimal": "it predicts the size of a matrix, not a loss"},
+    latex=r"\sigma_{max} = k \, \eta^{b} \lambda^{-c} d^{w}",
+    meaning=(
+        "Long into training, AdamW balances gradient noise against decay: the spectrum of each matrix keeps its "
+        "shape, with a size of sqrt(lr / wd), and its top grows with width. A wider model behaves like the proxy "
+        "when that top stands still: with lr ~ 1 / width this asks for wd ~ width^((w - b) / c), the root of width "
+        "for the published powers. Fit it to sigma_max of proxies of several widths to check the rule and correct it."
+    ),
+    traps=(
+        "The rule is wd ~ sqrt(width). Plain-text copies of the abstract lost the root sign: with wd ~ width the top "
+        "falls as width^-1/4, with constant wd it grows as width^1/4.",
+        "lr and wd are those of matrices, in the convention of PyTorch's AdamW, where decay is lr times wd. Where "
+        "decay is not multiplied by the rate, that product must fall as 1 / sqrt(width).",
+        "Norms, biases and embeddings are vectors: their rate stays, and they get no decay.",
+        "Needs a steady state: runs much longer than 1 / (lr wd) steps, which itself grows as sqrt(width).",
+        "Published are the powers only, no prefactor and no table; batch and depth are not covered.",
+    ),
+    papers=("fan2025", "yang2022"),
+)

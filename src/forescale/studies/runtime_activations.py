@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running times: do activations tell the time of an image model better than its multiply-adds?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+import forescale as fs
+from forescale.reporting.charts.xy import Series, xy
+from forescale.studies._study import Claim, Outcome, Study, better, holds, measured, reproduced
+
+DOLLAR = "Dollár et al. 2021, on accelerators; figures from an earlier regression on the same 24 models"
+BELLO = "an earlier fit to the published table of ResNet-RS"
+ACCELERATORS = {
+    "timm-inference": "inference on a GPU (1,441 models)",
+    "timm-training": "training on a GPU (665 models)",
+}
+CPU = ("timm-inference-cpu", "inference on a CPU (1,440 models)")
+"""No accelerator: the paper claims nothing here, so these figures are measured, not judged."""
+
+LARGEST = 0.8
+"""Quantile of multiply-adds above which models are hidden."""
+
+ENOUGH = 10
+"""Models that make a family."""
+
+TIME = fs.law("runtime-power")
+
+
+def run() -> Outcome:
+    """RegNets as published, then timm's models on three machines, then the time law of ResNet-RS."""
+    claims = [
+        *regnets(),
+        *(claim for name, words in ACCELERATORS.items() for claim in accelerator(name, words)),
+        *elsewhere(*CPU),
+        *resnets(),
+    ]
+    return Outcome(
+        claims=tuple(claims),
+        sentence=(
+            "On GPUs activations tell the time of an image model better than multiply-adds, inside families and for "
+            "the largest models, which were hidden; on a CPU multiply-adds do."
+        ),
+        charts={"gpu": drawn("timm-inference", "GPU"), "cpu": drawn("timm-inference-cpu", "CPU")},
+    )
+
+
+def regnets() -> list[Claim]:
+    """The correlations of training time in the model zoo of pycls."""
+    runs = fs.dataset("regnet-runtime")
+    claims = [
+        reproduced(
+            f"RegNets: correlation of training time with {words}",
+            ours=correlation(runs["seconds"], runs[column]),
+            theirs=theirs,
+            within=0.001,
+            source=DOLLAR,
+        )
+        for words, column, theirs in (
+            ("activations", "acts", 0.950),
+            ("FLOP", "flops", 0.855),
+            ("parameters", "N", 0.820),
+        )
+    ]
+    slope = fs.fit(runs, TIME.on(size="flops"))
+    acts = np.polyfit(np.log(runs["flops"]), np.log(runs["acts"]), 1)[0]
+    claims += [
+        reproduced(
+            "RegNets: exponent of activations in FLOP", ours=float(acts), theirs=0.533, within=0.001, source=DOLLAR
+        ),
+        measured("RegNets: exponent of training time in FLOP", slope.params["k"]),
+    ]
+    return [*claims, *hidden("RegNets", runs, "flops")]
+
+
+def inside(runs: fs.Runs) -> np.ndarray:
+    """(families, 2): correlation of log time with log activations and log multiply-adds in each family."""
+    families, counts = np.unique(runs.labels["family"], return_counts=True)
+    parts = [runs.where(runs.labels["family"] == family) for family in families[counts >= ENOUGH]]
+    return np.array(
+        [[correlation(np.log(one["seconds"]), np.log(one[column])) for column in ("acts", "macs")] for one in parts]
+    )
+
+
+def accelerator(name: str, words: str) -> list[Claim]:
+    """Inside families, and for hidden large models, on a GPU."""
+    runs = fs.dataset(name)
+    both = inside(runs)
+    acts, macs = np.median(both, axis=0)
+    return [
+        holds(
+            f"{words}: share of {len(both)} families in which activations correlate more with time",
+            ours=float(np.mean(both[:, 0] > both[:, 1])),
+            least=0.5,
+            source="Dollár et al. 2021: activations track time on accelerators better than FLOP",
+        ),
+        measured(f"{words}: median correlation inside families, log time with log activations", float(acts)),
+        measured(f"{words}: the same with log multiply-adds", float(macs)),
+        *hidden(words, runs, "macs"),
+    ]
+
+
+def elsewhere(name: str, words: str) -> list[Claim]:
+    """The same figures where the claim is not made."""
+    runs = fs.dataset(name)
+    both, (acts, macs) = inside(runs), errors(runs, "macs")
+    share = float(np.mean(both[:, 0] > both[:, 1]))
+    return [
+        measured(f"{words}: share of {len(both)} families in which activations correlate more with time", share),
+        measured(f"{words}: mean error of log time on the largest fifth, hidden, by activations", acts),
+        measured(f"{words}: the same by multiply-adds", macs),
+    ]
+
+
+def errors(runs: fs.Runs, work: str) -> tuple[float, float]:
+    """Times of the largest fifth by work from those of the others: by a power of activations, by one of the work."""
+    large = runs[work] > np.quantile(runs[work], LARGEST)
+    rest = runs.where(large)
+
+    def error(column: str) -> float:
+        fit = fs.fit(runs.where(~large), TIME.on(size=column))
+        return float(np.mean(np.abs(np.log(fit.predict(rest).estimate / rest["seconds"]))))
+
+    return error("acts"), error(work)
+
+
+def hidden(words: str, runs: fs.Runs, work: str) -> list[Claim]:
+    """Which of the two predicts the hidden times better."""
+    ours, theirs = errors(runs, work)
+    return [
+        better(
+            f"{words}: mean error of log time on the largest fifth, hidden",
+            ours=ours,
+            theirs=theirs,
+            source="the same power of multiply-adds",
+        )
+    ]
+
+
+def resnets() -> list[Claim]:
+    """Error of ResNet-RS against its time on a TPU."""
+    runs = fs.dataset("resnet-rs")
+    fit = fs.fit(runs, "power-floor(tpu_ms)", loss="log-squared")
+    off = np.log(fit.predict(runs).estimate / runs["loss"])
+    stated = (
+        ("E, %", 100 * fit.params["E"], 14.31, 0.005),
+        ("A, %", 100 * fit.params["A"], 60.9, 0.05),
+        ("exponent of time", fit.params["alpha"], 0.510, 5e-4),
+        ("root mean square of log residuals, %", 100 * float(np.sqrt(np.mean(off**2))), 0.70, 0.005),
+        ("error at 4,000 ms, %", 100 * float(fit.predict(tpu_ms=4000.0).estimate[0]), 15.19, 0.01),
+    )
+    return [
+        reproduced(f"ResNet-RS: {what}", ours=ours, theirs=theirs, within=within, source=BELLO)
+        for what, ours, theirs, within in stated
+    ]
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's."""
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def drawn(name: str, device: str) -> dict[str, object]:
+    """Time per image against activations and multiply-adds, each over its median."""
+    runs = fs.dataset(name)
+    series = []
+    for words, column in (("activations", "acts"), ("multiply-adds", "macs")):
+        size = runs[column] / np.median(runs[column])
+        grid = np.geomspace(size.min(), size.max(), 40)
+        line = fs.fit(runs, TIME.on(size=column)).predict({column: grid * np.median(runs[column])}).estimate
+        series += [Series(words, size, 1e3 * runs["seconds"]), Series(words, grid, 1e3 * line, "line")]
+    return xy(
+        f"Inference time on a {device} against two sizes",
+        ["each model twice: the tighter cloud tells its time better"],
+        series,
+        x="size of the model, median = 1",
+        y="milliseconds per image",
+        log_x=True,
+        log_y=True,
+    )
+
+
+runtime_activations = Study(
+    id="runtime_activations",
+    title="What tells the running time of an image model",
+    question="Do activations tell the time of an image model better than its multiply-adds?",
+    papers=("dollar2021", "bello2021", "heaton2017"),
+    datasets=("regnet-runtime", "timm-inference", "timm-training", "timm-inference-cpu", "resnet-rs"),
+    laws=("runtime-power", "power-floor"),
+    run=run,
+)

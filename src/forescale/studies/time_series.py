@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time-series models (Yao et al. 2024; Ansari et al. 2024): is the slope outside the training data that inside?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+import forescale as fs
+from forescale.reporting.charts.xy import Series, xy
+from forescale.studies._study import Claim, Outcome, Study, Table, holds, measured, reproduced
+
+Array = NDArray[np.float64]
+
+FAMILIES = {"chronos-t5": "Chronos-T5", "chronos-bolt": "Chronos-Bolt"}
+BENCHMARKS = ("in-domain", "zero-shot")
+DRAWS = 4000
+YAO = "Yao et al. 2024, encoders of their own, likelihood against parameters"
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """Fall of log error per unit of log N, one number per data set, by the same sizes for all of them.
+
+    The slope of the mean over data sets is the mean of the slopes; intervals draw data sets.
+    """
+
+    tasks: tuple[str, ...]
+    each: Array
+    draws: Array
+
+    @property
+    def mean(self) -> float:
+        """Over data sets."""
+        return float(self.each.mean())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """90 %."""
+        low, high = np.quantile(self.draws, [0.05, 0.95])
+        return float(low), float(high)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.mean:.4f} ({low:.4f} to {high:.4f})"
+
+
+def _drawn(each: Array, rng: np.random.Generator) -> Array:
+    return np.asarray(each[rng.integers(0, each.size, (DRAWS, each.size))].mean(axis=1))
+
+
+def slopes(runs: fs.Runs, rng: np.random.Generator) -> Slopes:
+    """One family on one benchmark."""
+    tasks = sorted(set(runs.labels["task"].tolist()))
+    each = []
+    for task in tasks:
+        rows = runs.where(runs.labels["task"] == task)
+        each.append(-float(np.polyfit(np.log(rows["N"]), np.log(rows["relative"]), 1)[0]))
+    return Slopes(tuple(tasks), np.array(each), _drawn(np.array(each), rng))
+
+
+def means(runs: fs.Runs) -> fs.Runs:
+    """One row per size: the geometric mean of the relative errors, as the authors aggregate them."""
+    sizes = np.unique(runs["N"])
+    loss = [float(np.exp(np.log(runs["relative"][runs["N"] == size]).mean())) for size in sizes]
+    return fs.load({"N": sizes, "loss": np.array(loss)})
+
+
+def run() -> Outcome:
+    """Slopes of two families inside and outside, by two metrics; the largest model from the smaller ones."""
+    rng = np.random.default_rng(0)
+    claims: list[Claim] = []
+    rows: list[tuple[str, ...]] = []
+    series: list[Series] = []
+    for metric in ("WQL", "MASE"):
+        runs = fs.dataset("chronos-sizes", metric=metric)
+        found: dict[tuple[str, str], Slopes] = {}
+        for family, words in FAMILIES.items():
+            for benchmark in BENCHMARKS:
+                chosen = runs.where((runs.labels["family"] == family) & (runs.labels["benchmark"] == benchmark))
+                found[family, benchmark] = slopes(chosen, rng)
+                table = means(chosen)
+                fit = fs.fit(table, "time-series-N")
+                rows.append(
+                    (words, benchmark, metric, str(found[family, benchmark]), f"{fit.params['k']:.3f}",
+                     f"{table['loss'].min():.4f}")
+                )  # fmt: skip
+                if metric == "WQL":
+                    claims += _largest(words, benchmark, table)
+                    grid = np.geomspace(6e6, 1e9, 40)
+                    name = f"{words}, {benchmark}"
+                    series += [
+                        Series(name, table["N"], table["loss"]),
+                        Series(name, grid, fit.predict(N=grid).estimate, "line"),
+                    ]
+        claims = [*_slopes(metric, found, rng), *claims, *_levels(metric, runs)]
+    law = fs.law("time-series-N")
+    claims.append(
+        reproduced(
+            "L(1e9) of Yao's encoder inside its distribution, from the printed constants",
+            ours=float(law(law.constants("yao2024-encoder-id"), N=1e9)),
+            theirs=1.658,
+            within=1e-3,
+            source="Yao et al. 2024, figures",
+        )
+    )
+    return Outcome(
+        claims=tuple(claims),
+        sentence=(
+            "Errors of Chronos models fall by about two per cent per e-fold of parameters, inside and outside the "
+            "training data alike and as slowly as Yao's likelihoods; only the level differs. Bolt's changes lower "
+            "the level; a steeper slope shows in one of four comparisons, MASE outside."
+        ),
+        charts={
+            "sizes": xy(
+                "Error relative to the seasonal naive forecast",
+                ["weighted quantile loss, geometric mean over data sets; lines: power laws"],
+                series,
+                x="parameters",
+                y="relative error",
+                log_x=True,
+                log_y=True,
+                kind_x="count",
+            )
+        },
+        tables=(
+            Table(
+                "Fall of log error per e-fold of parameters (90 %, over data sets)",
+                ("family", "data", "metric", "slope", "level k", "least error"),
+                tuple(rows),
+                "Level: log of the error at one parameter; it and the slope move together.",
+            ),
+        ),
+    )
+
+
+def _slopes(metric: str, found: dict[tuple[str, str], Slopes], rng: np.random.Generator) -> list[Claim]:
+    claims = []
+    for family, words in FAMILIES.items():
+        inside, outside = (found[family, benchmark] for benchmark in BENCHMARKS)
+        gap = np.quantile(inside.draws - outside.draws, [0.05, 0.95])
+        claims.append(
+            holds(
+                f"{words}, {metric}: slope inside less slope outside, lower end of 90 %",
+                ours=float(gap[0]),
+                most=0.0,
+                source="Yao et al. 2024: slopes are alike, levels differ",
+                note=f"{inside.mean - outside.mean:.4f}, 90 % from {gap[0]:.4f} to {gap[1]:.4f}.",
+            )
+        )
+    if metric == "WQL":
+        for benchmark, theirs, what in (("in-domain", 0.029, "inside"), ("zero-shot", 0.026, "long-horizon sets")):
+            own = found["chronos-t5", benchmark]
+            low, high = own.interval
+            claims.append(
+                reproduced(
+                    f"Chronos-T5, {metric}, {benchmark}: slope in N",
+                    ours=own.mean,
+                    theirs=theirs,
+                    within=0.5 * (high - low),
+                    source=f"{YAO}, {what}",
+                    note="Other models, another metric: the bar is half of our 90 % interval.",
+                )
+            )
+    for benchmark in BENCHMARKS:
+        one, two = found["chronos-bolt", benchmark], found["chronos-t5", benchmark]
+        each = one.each - two.each  # the same data sets, so that what they share cancels
+        low, high = np.quantile(_drawn(each, rng), [0.05, 0.95])
+        claims.append(
+            measured(
+                f"{metric}, {benchmark}: slope of Bolt less slope of T5",
+                float(each.mean()),
+                note=f"90 % from {low:.4f} to {high:.4f}.",
+            )
+        )
+    return claims
+
+
+def _levels(metric: str, runs: fs.Runs) -> list[Claim]:
+    """Bolt over T5 at about 200M parameters."""
+    claims = []
+    for benchmark in BENCHMARKS:
+        level = [
+            float(
+                np.log(runs["relative"][(runs.labels["model"] == m) & (runs.labels["benchmark"] == benchmark)]).mean()
+            )
+            for m in ("chronos-bolt-base", "chronos-t5-base")
+        ]
+        claims.append(
+            measured(f"{metric}, {benchmark}: error of Bolt over T5 at 200M", float(np.exp(level[0] - level[1])))
+        )
+    return claims
+
+
+def _largest(words: str, benchmark: str, table: fs.Runs) -> list[Claim]:
+    """The largest size from the smaller ones."""
+    last = table["N"] == table["N"].max()
+    fit = fs.fit(table.where(~last), "time-series-N")
+    rest = table.where(last)
+    error = float(100 * abs(fit.predict(rest).estimate[0] / rest["loss"][0] - 1))
+    return [measured(f"{words}, {benchmark}: error of the power law on the largest model, hidden, per cent", error)]
+
+
+time_series = Study(
+    id="time_series",
+    title="Time-series models inside and outside their training data",
+    question="Do errors fall with size outside the training data as they do inside, and what changes the slope?",
+    papers=("yao2024", "ansari2024"),
+    datasets=("chronos-sizes",),
+    laws=("time-series-N",),
+    run=run,
+)
