@@ -25,7 +25,7 @@ from forescale.testing.estimators import EstimatorCase
 
 
 def test_on_a_line_the_order_is_kept() -> None:
-    """Exact transport of equal numbers of points on a line pairs them in order; the entropic cost comes down to it."""
+    """Exact transport of as many points on a line pairs them in order; the entropic cost comes down to it."""
     rng = np.random.default_rng(0)
     x, y = np.sort(rng.uniform(0, 1, 40)), np.sort(rng.uniform(0.2, 1.4, 40))
     exact = float(np.mean((x - y) ** 2))

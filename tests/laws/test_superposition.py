@@ -39,12 +39,15 @@ def test_exponents_of_the_toy_model() -> None:
 
 
 def test_floors_by_family_and_text() -> None:
-    """Sixteen floors; within a family, the Pile is lowest for all but none is out of 1.49 to 2.35."""
+    """Sixteen floors from 1.49 to 2.35 with one A and one exponent; in each family the Pile is lowest."""
     law = find("superposition")
     assert len(law.published) == 16
     floors = {name: law.constants(name)["B"] for name in law.published}
     assert min(floors.values()) == 1.4890
     assert max(floors.values()) == 2.3546
+    for family in ("opt", "qwen2.5", "gpt-2", "pythia"):
+        own = {name: level for name, level in floors.items() if name.startswith(f"liu2025-{family}-")}
+        assert min(own, key=own.__getitem__) == f"liu2025-{family}-pile"
     assert len({(law.constants(n)["A"], law.constants(n)["alpha"]) for n in law.published}) == 1
 
 

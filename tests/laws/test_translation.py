@@ -182,8 +182,9 @@ def test_without_synergy_a_task_has_its_share() -> None:
 
 
 def test_half_the_parameters_cost_a_penalty_of_1_2311() -> None:
-    assert 0.5**-0.3 == pytest.approx(1.2311, abs=5e-5)
-    assert float(fraction_of_penalties(0.5**-0.3, 1.0, 0.3)) == pytest.approx(0.5, rel=1e-14)
+    penalty = 0.5**-0.3
+    assert penalty == pytest.approx(1.2311, abs=5e-5)
+    assert float(fraction_of_penalties(penalty, 1.0, 0.3)) == pytest.approx(0.5, rel=1e-14)
 
 
 def test_the_grouped_fit_gives_f() -> None:

@@ -7,6 +7,7 @@ import csv
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -315,3 +316,17 @@ def test_solve_refuses_the_wrong_shape() -> None:
         lm.solve(lambda t: value_and_jacobian(lambda a: a * N, t), o, o.response(NOISY), np.ones(1))
     with pytest.raises(InternalError, match="no starts"):
         lm.solve(lambda t: value_and_jacobian(lambda a: a * N, t), o, o.response(NOISY), np.ones((0, 1)))
+
+
+def test_a_model_that_no_parameter_moves_is_not_certified() -> None:
+    """Every free parameter ran to where it does nothing: an answer without a certificate, not a crash."""
+
+    def model(theta: Any) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.ones((theta.shape[0], 5))
+        return 2.0 * rows, np.zeros((theta.shape[0], 2, 5))
+
+    o = loss("squared")
+    found = polish(model, o, o.response(np.array([1.0, 2.0, 3.0, 4.0, 5.0])), np.zeros(2))
+    assert not found.certified
+    assert found.rank == 0
+    assert np.isfinite(found.objective)

@@ -23,7 +23,8 @@ def test_series_become_layers_in_order() -> None:
         y="y",
         log_x=True,
     )
-    assert [layer["mark"]["type"] for layer in spec["layer"]] == ["area", "line", "point"]
+    assert [layer["mark"]["type"] for layer in spec["layer"]] == ["area", "line", "point", "point"]
+    assert spec["layer"][-1]["mark"]["size"] == 0  # fills the legend's square of a name that is only a line
     assert "<svg" in svg(spec)
     json.dumps(spec, allow_nan=False)
 

@@ -18,7 +18,7 @@ mirrored = pytest.mark.skipif("FORESCALE_MIRROR" not in os.environ, reason="FORE
 
 
 def total(runs: Runs) -> np.ndarray:
-    return np.sum([runs[name] for name in runs.columns if name.startswith("weight_")], axis=0)
+    return np.asarray(np.sum([runs[name] for name in runs.columns if name.startswith("weight_")], axis=0))
 
 
 @mirrored

@@ -100,6 +100,21 @@ class Estimate:
         """What was found: name -> number."""
         return Frozen({k: float(v) for k, v in self.estimator.numbers(self.state).items()})
 
+    def interval(self, name: str) -> tuple[float, float]:
+        """Percentile interval of one number at `level`; NaN before `bootstrap`.
+
+        Raises:
+            InputError: no such number.
+        """
+        if name not in self.numbers:
+            raise InputError(message(f"{self.estimator.id} finds no {name!r}", "", nearest(name, self.numbers)))
+        if not self.draws:
+            return np.nan, np.nan
+        values = [float(self.estimator.numbers(state).get(name, np.nan)) for state in self.draws]
+        tail = 0.5 * (1.0 - self.level)
+        low, high = np.nanquantile(values, [tail, 1.0 - tail])
+        return float(low), float(high)
+
     def predict(self, points: Any = None, /, **inputs: Any) -> Prediction:
         """Predict at points: a Runs, a mapping, a frame, or keywords; label columns as text.
 
@@ -156,7 +171,9 @@ class Estimate:
     def summary(self) -> str:
         """Title, numbers, scatter, notes as text."""
         lines = [f"{self.estimator.id}: {self.estimator.title}", f"{len(self.runs)} rows"]
-        lines += [f"  {name:<24} {value:.6g}" for name, value in self.numbers.items()]
+        for name, value in self.numbers.items():
+            low, high = self.interval(name)
+            lines.append(f"  {name:<24} {value:.6g}" + (f"  [{low:.4g}, {high:.4g}]" if self.draws else ""))
         if self.residuals.size:
             lines.append(f"  scatter of the rows      {float(np.sqrt(np.mean(self.residuals**2))):.4g}")
         lines += [f"[{note.level}] {note.text}" for note in self.notes]

@@ -7,6 +7,7 @@ the largest share that spares the general loss.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
@@ -77,7 +78,7 @@ def critical(D: Any, a: Any, s: Any, b: Any) -> Any:
     return a * D**s + b
 
 
-def shape(params: dict[str, float], N: ArrayLike, D: ArrayLike, share: ArrayLike) -> dict[str, NDArray[np.bool_]]:
+def shape(params: Mapping[str, float], N: ArrayLike, D: ArrayLike, share: ArrayLike) -> dict[str, NDArray[np.bool_]]:
     """Whether a fitted d-cpt has the shape that the paper asks for, at points (n,).
 
     Returns:

@@ -93,7 +93,8 @@ effective_parameters = Law(
     ),
     traps=(
         "At weight zero a task has no effective parameters: the law answers infinity, as there is no such model.",
-        "c2 and c3 are known only where c1 is clearly above zero, and from several weights.",
+        "c2 and c3 are known only where c1 is clearly above zero, and from several weights. Where tasks only split "
+        "the model, hold all three: fix(c1=0, c2=1, c3=1) is f(p) = p.",
         "For more than two tasks f depends on the task's own weight alone: an assumption of the paper.",
         "Weights change how often small data sets repeat, which the law does not know.",
         "First fit power-floor(N) with one E and alpha and an A per weight (group by weight, A separate), and see "

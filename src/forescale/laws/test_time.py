@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forescale.laws._law import Check, Law, Published, amplitude, exponent, real
+from forescale.laws._law import Law, amplitude, exponent, real
 from forescale.numerics.curves import best, regressions
 
 Array = NDArray[np.float64]
@@ -139,6 +139,7 @@ rater_ceiling = Law(
     output="score",
     params={"r": amplitude("noise of one rater over the spread of true values, s / t", start=(1e-2, 1e2))},
     formula=rated,
+    domain={"members": (1.0, 16.0)},
     loss="squared",
     latex=r"\rho(k) = \frac{1}{\sqrt{1 + r^{2} / k}}, \quad k = \mathrm{members}",
     meaning=(
@@ -151,17 +152,4 @@ rater_ceiling = Law(
         "Raters that share a bias are not independent: the ceiling is then lower than it says.",
     ),
     papers=("zhang2025",),
-    published={
-        "equal-noise": Published(
-            values={"r": 1.0},
-            source="zhang2025",
-            fitted_range={"members": (1.0, 16.0)},
-            note="No fit: raters whose noise is as large as the spread of true values.",
-        ),
-    },
-    checks=(
-        Check("equal-noise", {"members": 1.0}, 0.70711, 5e-6, "zhang2025"),
-        Check("equal-noise", {"members": 3.0}, 0.86603, 5e-6, "zhang2025"),
-        Check("equal-noise", {"members": 9.0}, 0.94868, 5e-6, "zhang2025"),
-    ),
 )

@@ -361,7 +361,8 @@ def _certificate(
     cosine = float(np.abs(columns).max()) / length if length > 0 else 0.0
     hessian = _exact_hessian(problem, now, active, f)
     values, vectors = np.linalg.eigh(hessian)
-    kept = values > 1e-10 * max(float(values[-1]), 0.0)
+    # Where no free parameter moves the model (rank 0), there is no curvature, and nothing is certified.
+    kept = values > 1e-10 * max(float(values[-1]), 0.0) if values.size else np.zeros(0, dtype=bool)
     turned = vectors.T @ slope[: f.rank]
     promised = 0.5 * float((turned[kept] ** 2 / values[kept]).sum())
     size = problem.size(now)
@@ -371,7 +372,8 @@ def _certificate(
     full[np.ix_(active, active)] = back @ hessian @ back.T
     direction = np.zeros(p)
     direction[active] = f.weakest
-    smallest = float(values[0]) if f.rank == active.size else min(float(values[0]), 0.0)
+    lowest = float(values[0]) if values.size else 0.0
+    smallest = lowest if f.rank == active.size else min(lowest, 0.0)
     settled = promised <= max(TOLERANCE * size, 0.1 * problem.noise(now))
     certified = bool(settled and kept.all() and f.rank == active.size)
     return Certificate(

@@ -71,6 +71,12 @@ class EstimatorCase:
         assert (found.confidence.lower <= found.estimate + 1e-12).all()
         again = estimate(runs, estimator, **options).bootstrap(8, rng=1).predict(runs)
         np.testing.assert_array_equal(found.confidence.upper, again.confidence.upper)
+        for name in made.numbers:
+            low, high = made.interval(name)
+            assert np.isnan(low) or low <= high
+            assert f"  {name}" in made.summary()
+        with pytest.raises(InputError, match="finds no"):
+            made.interval("nonsense")
 
     def test_travels(self, example: Example) -> None:
         """What was learned can be sent to a worker process."""

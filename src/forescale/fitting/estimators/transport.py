@@ -9,7 +9,7 @@ distance is `transport` below: entropic optimal transport between two samples, w
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,7 +124,7 @@ def _log_mean(exponent: Array, weights: Array) -> Array:
     return np.asarray(top + np.log(np.exp(exponent - top[:, None]) @ weights))
 
 
-def gradient(f: ArrayLike, source: Sequence[Any]) -> dict[str, float]:
+def gradient(f: ArrayLike, source: ArrayLike) -> dict[str, float]:
     """How the distance changes as one source's share grows and the others shrink in proportion.
 
     The mean potential of the source's samples minus that of all others (Kang et al. 2023).

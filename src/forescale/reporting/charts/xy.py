@@ -87,6 +87,13 @@ def xy(
     }
     color = look.key(colors, width)
     layers = [_layer(one, rows, where, color) for one, rows in sorted(drawn, key=lambda pair: _ORDER[pair[0].mark])]
+    filled = {tame(one.name) for one, _ in drawn if one.mark in ("points", "band")}
+    for one, rows in drawn:
+        if tame(one.name) not in filled:
+            # The legend's squares are filled; a name that is only a line gets a dot of no size to fill them with.
+            filled.add(tame(one.name))
+            dot = look.layer(rows[:1], "point", where, filled=True, size=0)
+            layers.append(look.keyed(dot, tame(one.name), color))
     words = about or f"{title}. " + "; ".join(said)
     return look.finish(layers, title, said, about=words, width=width, height=height)
 
