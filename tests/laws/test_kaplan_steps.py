@@ -8,7 +8,8 @@ import pytest
 
 from forescale.fitting.estimate import fit
 from forescale.laws import find
-from forescale.laws._terms import endless_batch_steps, loss_batch, small_batch_compute
+from forescale.laws._terms import endless_batch_steps, loss_batch
+from forescale.laws.critical_batch import small_batch_compute
 from forescale.numerics.jet import evaluate, value_and_jacobian
 from forescale.numerics.starts import sobol
 from forescale.runs.table import Runs

@@ -8,7 +8,7 @@ import pytest
 
 from forescale.fitting.estimate import fit
 from forescale.laws import find
-from forescale.laws._terms import decay_power, decay_steps, to_width
+from forescale.laws.transfer import decay_power, decay_steps, to_width
 from forescale.runs.table import Runs
 
 LAW = find("top-singular-value")

@@ -33,37 +33,9 @@ def endless_batch_steps(step: Any, batch: Any, critical: Any) -> Any:
     return step / (1.0 + critical / batch)
 
 
-def small_batch_compute(C: Any, batch: Any, critical: Any) -> Any:
-    """C_min = C / (1 + B / B_crit): the compute that a tiny batch would need (McCandlish et al. 2018)."""
-    return C / (1.0 + batch / critical)
-
-
 def loss_batch(loss: Any, B_star: Any, alpha_B: Any) -> Any:
     """B_star / L^(1 / alpha_B): the batch that belongs to a level of the loss (Kaplan et al. 2020)."""
     return B_star * loss ** (-1.0 / alpha_B)
-
-
-def decay_power(b: Any, c: Any, w: Any, rate_power: Any = -1.0) -> Any:
-    """The power of width at which weight decay must grow for the top singular value not to move.
-
-    sigma ~ lr^b wd^-c width^w with lr ~ width^rate_power and wd ~ width^x stands still at
-    x = (w + b rate_power) / c; with the powers .5, .5, .75 of Fan et al. 2025 and lr ~ 1 / width that is 1/2.
-    """
-    return (w + b * rate_power) / c
-
-
-def to_width(lr: Any, wd: Any, ratio: Any, x: Any = 0.5) -> tuple[Any, Any]:
-    """lr / ratio, wd ratio^x: rate and weight decay of matrices at `ratio` times the width (Fan et al. 2025).
-
-    Vectors (norms, biases, the embedding) keep their learning rate and get no decay. `wd` multiplies the learning
-    rate, as in PyTorch's AdamW; where it does not, it must equal their product.
-    """
-    return lr / ratio, wd * ratio**x
-
-
-def decay_steps(lr: Any, wd: Any) -> Any:
-    """1 / (lr wd): the steps over which AdamW forgets, and which a run must exceed by far to settle."""
-    return 1.0 / (lr * wd)
 
 
 def log_coefficients(y: Any, *columns: Any) -> Any:

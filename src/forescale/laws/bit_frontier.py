@@ -9,7 +9,7 @@ from forescale.laws._law import Law, amplitude, exponent, floor
 
 
 def loss(N: Any, bits: Any, E: Any, A: Any, alpha: Any) -> Any:
-    """L(N, bits) = E + A (N bits)^-alpha (Ding et al. 2025: quality over total bits)."""
+    """L(N, bits) = E + A (N bits)^-alpha (ours; Ding et al. 2025 draw quality over total bits)."""
     return E + A * (N * bits) ** -alpha
 
 

@@ -35,6 +35,11 @@ def rate_of_batch(batch_tokens: Any, lr_max: Any, B_noise: Any) -> Any:
     return lr_max / (1.0 + B_noise / batch_tokens)
 
 
+def small_batch_compute(C: Any, batch: Any, critical: Any) -> Any:
+    """C_min = C / (1 + B / B_crit): the compute that a tiny batch would need (McCandlish et al. 2018)."""
+    return C / (1.0 + batch / critical)
+
+
 critical_batch = Law(
     id="critical-batch",
     topic="training dynamics",
@@ -53,8 +58,8 @@ critical_batch = Law(
     latex=r"B(L) = \frac{B_{star}}{L^{1 / \alpha_{B}}}",
     meaning=(
         "Below the critical batch a larger batch saves steps at almost no cost in data, above it hardly saves any. "
-        "It depends on the loss alone, not on the size of the model: raise the batch as the loss falls. MiniCPM "
-        "gives its best batch in the same form."
+        "Kaplan et al. find that it depends on the loss alone, not on the size of the model: raise the batch as the "
+        "loss falls. MiniCPM gives its best batch in the same form."
     ),
     traps=(
         "Measured by hyperbolas at levels of the loss that all batches reach, with the learning rate tuned for each "

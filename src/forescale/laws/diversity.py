@@ -40,7 +40,7 @@ def _task(a: float, b: float, r: float, what: str) -> Published:
         values={"a": a, "b": b},
         source="lin2024imitation",
         fitted_range={"environments": (1.0, 32.0)},
-        note=f"{what}: six points, x = 1 to 32, 50 demonstrations each; correlation of the logarithms {r}.",
+        note=f"{what}: six points, x = 1 to 32; correlation of the logarithms {r}.",
     )
 
 
@@ -122,8 +122,8 @@ diversity_demonstrations = Law(
     latex=r"1 - \mathrm{score} = a \, x^{-b} + c \, m^{-g}",
     meaning=(
         "Environments and demonstrations as two axes of one budget: what is missing because x environments are few, "
-        "and because each was shown m times only. With prices for both the least cost of a given gap follows. No "
-        "constants are published: the source saturates m first."
+        "and because each was shown m times only. With prices for both the least cost of a given gap follows. The "
+        "second term is ours, without published constants: Lin et al. choose m so large that it is gone."
     ),
     traps=(
         "The two terms are told apart only if x and m vary apart.",

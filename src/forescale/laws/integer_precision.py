@@ -10,7 +10,7 @@ import numpy as np
 
 from forescale.core.errors import LawError, message
 from forescale.laws._family import Family
-from forescale.laws._law import Law, Parameter, amplitude, exponent, floor, symbol
+from forescale.laws._law import Law, amplitude, exponent, floor, location, symbol
 
 
 def worth(bits: Any, gamma: Any) -> Any:
@@ -58,10 +58,8 @@ integer_precision = Law(
     inputs=("N", "D", "bits", "activation_bits"),
     params={
         **_SIZE_AND_DATA,
-        "gamma_w": Parameter(
-            "location", "bits at which a weight keeps 63 % of its worth", start=(0.2, 8.0), unit="bits"
-        ),
-        "gamma_a": Parameter("location", "the same for activations", start=(0.2, 8.0), unit="bits"),
+        "gamma_w": location("bits at which a weight keeps 63 % of its worth", start=(0.2, 8.0), unit="bits"),
+        "gamma_a": location("the same for activations", start=(0.2, 8.0), unit="bits"),
     },
     formula=loss,
     linear=("E", "A", "B"),

@@ -197,7 +197,7 @@ def _make(columns: tuple[str, ...], joint: bool) -> Law:
             "A domain whose share hardly varies has a gamma that nothing determines.",
             "Rows along one training run share its noise and its learning-rate schedule: D of a row that is not the "
             "end of a schedule is no horizon.",
-            "How A^h and B^h depend on the weights did not come with the form. Here each is the mean over the domains, "
+            "How A^h and B^h depend on the weights did not come with the form. Here each is the mean over domains, "
             "linear in 2 M parameters; a power of that mean, tried on seven domains, predicted no better.",
         ),
         papers=("shukor2025",),

@@ -113,7 +113,7 @@ _STEPS_PARAMS = {
 }
 _STEPS_NOTE = (
     "WebText2, non-embedding parameters; one learning rate after 3,000 steps of warm-up. The critical sizes depend "
-    "on the tokenizer. As commonly quoted, to two or three digits: the paper itself was not at hand."
+    "on the tokenizer. To two or three digits, as commonly quoted; not checked against the paper itself."
 )
 _SPLIT = {
     "compute-optimal": (

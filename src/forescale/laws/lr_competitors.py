@@ -41,7 +41,7 @@ def starts(x: Array, y: Array) -> dict[str, Array]:
 
 _DEEPSEEK = (
     "DeepSeek LLM, multi-step schedule. C = M D, where M counts the FLOP of one token without embeddings, attention "
-    "included: 72 layers d^2 + 12 layers d context. As commonly quoted; the paper itself was not at hand."
+    "included: 72 layers d^2 + 12 layers d context. As commonly quoted; not checked against the paper itself."
 )
 _NOT_A_LOSS = "it predicts a setting, not a loss"
 
@@ -236,7 +236,10 @@ lr_by_log_size = Law(
             values={"a": 3.239e-3, "b": 1.395e-4},
             source="kaplan2020",
             conventions={"N": "non-embedding"},
-            note="WebText2. On the cells of Step Law it costs more than any other rule here.",
+            note=(
+                "WebText2. With the critical batch it costs more on the cells of Step Law than any other rule that "
+                "the study step-law compares."
+            ),
         )
     },
     checks=(Check("kaplan2020", {"N": 1e9}, 3.4811e-4, 1e-8, "kaplan2020"),),

@@ -24,7 +24,6 @@ def _student(c: float, p: float, rule: str, note: str = "") -> Published:
         values={"c": c, "p": p},
         source="sorscher2022",
         conventions={"loss": "1-accuracy"},
-        fitted_range={"samples_per_dimension": (4.0, 1e3)},
         note=f"{rule}, limit of many samples per dimension. {note}".strip(),
     )
 

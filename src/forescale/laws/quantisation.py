@@ -81,8 +81,9 @@ quantisation = Law(
             conventions={"N": "non-embedding", "D": "tokens", "loss": "nats/token"},
             fitted_range={"N": (1.6e8, 1.2e10), "D": (1e9, 2.06e11), "bits": (2.0, 4.0)},
             note=(
-                "More than 1,500 quantised checkpoints of Pythia 160M to 12B (sizes by name), GPTQ. Printed to these "
-                "digits; the checkpoints' losses are not public as a table, so not refitted."
+                "More than 1,500 quantised checkpoints of Pythia 160M to 12B (sizes by name) of up to 206B tokens, "
+                "GPTQ. Printed to these digits. In the range above the least tokens and the bits are our reading. "
+                "The losses are not public as a table, so not refitted."
             ),
         ),
     },

@@ -31,10 +31,10 @@ def matched(unique: Any, A: Any, alpha: Any, B: Any, beta: Any) -> Any:
 
 
 def loss(N: Any, D: Any, D_unique: Any, E: Any, A: Any, alpha: Any, B: Any, beta: Any, R_N: Any, R_D: Any) -> Any:
-    """L = E + A / N'^alpha + B / D'^beta (Muennighoff et al. 2023).
+    """L = E + A / N'^alpha + B / D'^beta, D' = U (1 + R_D (1 - e^((1 - D / U) / R_D))), N' likewise from U_N.
 
-    D' = U + U R_D (1 - exp(-(D / U - 1) / R_D)) for U = min(D, D_unique) different tokens, and N' likewise from N and
-    U_N = min(N, N_opt(U)): parameters beyond those that U tokens feed count ever less.
+    Muennighoff et al. (2023). U = min(D, D_unique) different tokens, U_N = min(N, N_opt(U)): parameters beyond those
+    that U tokens feed count ever less.
     """
     unique = np.minimum(D, D_unique)
     fed = np.minimum(N, matched(unique, A, alpha, B, beta))
@@ -62,7 +62,7 @@ def starts(N: Array, D: Array, D_unique: Array, y: Array) -> dict[str, Array]:
 
 
 def band_edge(N: Any, k: Any, a: Any) -> Any:
-    """E(N) = k N^-a: passes over the repeated part at one edge of the band (Hernandez et al. 2022)."""
+    """epochs(N) = k N^-a: passes over the repeated part at one edge of the band (Hernandez et al. 2022)."""
     return power_term(N, k, a)
 
 
@@ -150,7 +150,8 @@ data_constrained = Law(
         "R_N is hardly known, and R_D follows the base law: when E, A, B and the exponents come from other runs, "
         "what they miss goes into R_D and R_N.",
         "D_unique larger than D means that nothing was repeated: D different tokens are taken.",
-        "U_N is C^1 in the parameters, not smooth: intervals near N = N_opt(U) are approximate.",
+        "At N = N_opt(U) the law changes its form, with a jump in its curvature: intervals near there are "
+        "approximate.",
     ),
     papers=("muennighoff2023",),
     published={
@@ -173,7 +174,7 @@ data_constrained = Law(
                 "C4, alpha and beta tied. E, A, B and alpha come from 54 points of Hoffmann's C4 figure and lie "
                 "about 8 % off these runs; R_D and R_N were then fitted to 182 chosen runs, from starts up to 20. "
                 "Our objective at the constants is theirs (.0158259); its optimum is .0158047 at R_D = 95.4, R_N = "
-                "1.71, so it hardly sees them. Which N was counted is not stated with the constants."
+                "1.71: it is nearly flat in both. Which N was counted is not stated with the constants."
             ),
         ),
     },
@@ -222,9 +223,9 @@ repetition_band = Law(
     latex=r"\mathrm{epochs}(N) = k \, N^{-a}",
     meaning=(
         "When a part of the training data is seen again and again, the test loss has a peak in the number of passes: "
-        "few do no harm, very many make the part small, and between two edges it is learnt by heart at the cost of "
-        "all else. Each edge is a power law in N: the published sets hernandez2022-left and hernandez2022-right. "
-        "Keep the passes below the left edge."
+        "few do no harm; for very many the part must be small, and little is lost to it; between two edges it is "
+        "learnt by heart at the cost of all else. Each edge is a power law in N: the published sets "
+        "hernandez2022-left and hernandez2022-right. Keep the passes below the left edge."
     ),
     traps=(
         "Two laws of one form: the left edge, where harm begins, and the right edge, where it ends.",

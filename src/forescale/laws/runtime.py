@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running times against size: the forms between which Heaton (2016) chooses, rising in size."""
+"""Running times against size: four forms to choose between, all rising in size."""
 
 from __future__ import annotations
 
@@ -130,8 +130,9 @@ runtime_exponential = Law(
     starts=exponential_starts,
     latex=r"t = c \, e^{k \, \mathrm{size}}",
     meaning=(
-        "What searches through all subsets take: itemsets of Apriori, branches of a tree, with size counted in items "
-        "per set. " + _CHOOSE
+        "What searches through all subsets take: branches of a tree, or Apriori (timed by Heaton), with size "
+        "counted in "
+        "items per set. " + _CHOOSE
     ),
     traps=(*_TRAPS, "On a narrow range of sizes a power fits as well."),
     papers=("heaton2017",),

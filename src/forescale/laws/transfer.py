@@ -26,6 +26,29 @@ def starts(lr_peak: Array, weight_decay: Array, width: Array, y: Array) -> dict[
     return {"k": np.exp([level]), **{name: np.array([max(v, 1e-2)]) for name, v in powers.items()}}
 
 
+def decay_power(b: Any, c: Any, w: Any, rate_power: Any = -1.0) -> Any:
+    """The power of width at which weight decay must grow for the top singular value not to move.
+
+    sigma ~ lr^b wd^-c width^w with lr ~ width^rate_power and wd ~ width^x stands still at
+    x = (w + b rate_power) / c; with the powers .5, .5, .75 of Fan et al. 2025 and lr ~ 1 / width that is 1/2.
+    """
+    return (w + b * rate_power) / c
+
+
+def to_width(lr: Any, wd: Any, ratio: Any, x: Any = 0.5) -> tuple[Any, Any]:
+    """lr / ratio, wd ratio^x: rate and weight decay of matrices at `ratio` times the width (Fan et al. 2025).
+
+    Vectors (norms, biases, the embedding) keep their learning rate and get no decay. `wd` multiplies the learning
+    rate, as in PyTorch's AdamW; where it does not, it must equal their product.
+    """
+    return lr / ratio, wd * ratio**x
+
+
+def decay_steps(lr: Any, wd: Any) -> Any:
+    """1 / (lr wd): the steps over which AdamW forgets, and which a run must exceed by far to settle."""
+    return 1.0 / (lr * wd)
+
+
 singular_value = Law(
     id="top-singular-value",
     topic="training dynamics",
@@ -34,9 +57,9 @@ singular_value = Law(
     output="sigma_max",
     params={
         "k": amplitude("prefactor; no published value", start=(1e-3, 1e3)),
-        "b": exponent("power of the learning rate of matrices, 1/2 in theory", start=(0.05, 2.0)),
-        "c": exponent("power of one over weight decay, 1/2 in theory", start=(0.05, 2.0)),
-        "w": exponent("power of width, 3/4 as measured on models of LLaMA's kind", start=(0.05, 2.0)),
+        "b": exponent("power of the learning rate of matrices, 1/2 as published", start=(0.05, 2.0)),
+        "c": exponent("power of one over weight decay, 1/2 as published", start=(0.05, 2.0)),
+        "w": exponent("power of width, 3/4 as published, measured on models of LLaMA's kind", start=(0.05, 2.0)),
     },
     formula=top_singular_value,
     linear=("k",),
@@ -50,7 +73,8 @@ singular_value = Law(
         "Long into training, AdamW balances gradient noise against decay: the spectrum of each matrix keeps its "
         "shape, with a size of sqrt(lr / wd), and its top grows with width. A wider model behaves like the proxy "
         "when that top stands still: with lr ~ 1 / width this asks for wd ~ width^((w - b) / c), the root of width "
-        "for the published powers. Fit it to sigma_max of proxies of several widths to check the rule and correct it."
+        "for the published powers; decay_power and to_width of laws/transfer.py do it. Fit it to sigma_max of "
+        "proxies of several widths to check the rule and correct it."
     ),
     traps=(
         "The rule is wd ~ sqrt(width). Plain-text copies of the abstract lost the root sign: with wd ~ width the top "
