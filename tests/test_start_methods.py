@@ -33,7 +33,8 @@ def _estimates(task: tuple[np.random.Generator, dict[str, np.ndarray]]) -> list[
 
 
 def _evaluated(law: object) -> float:
-    return float(law(dict.fromkeys(law.params, 0.5), **dict.fromkeys(law.inputs, 2.0)))  # type: ignore
+    along = {law.schedule: fs.Schedule.constant(1.0, 2)} if law.schedule else {}  # type: ignore
+    return float(law(dict.fromkeys(law.params, 0.5), **dict.fromkeys(law.inputs, 2.0), **along))  # type: ignore
 
 
 def _table(runs: Runs) -> tuple[str, bool]:

@@ -75,6 +75,15 @@ def test_a_log_of_the_warm_up_says_how_long_it_is() -> None:
     assert zero.warmup == 40
 
 
+def test_a_thinned_log_keeps_the_sum_of_the_rates() -> None:
+    """Every hundredth rate with its step gives the same sum; every hundredth rate alone a hundredth of it."""
+    whole = Schedule.cosine(PEAK, 20_000, end=0.1 * PEAK, warmup=1000)
+    at = np.arange(100, 20_001, 100)
+    thinned = Schedule.logged(at, whole.lr[at - 1])
+    assert thinned.total[-1] == pytest.approx(whole.total[-1], rel=1e-4)
+    assert Schedule(whole.lr[at - 1]).total[-1] == pytest.approx(whole.total[-1] / 100, rel=1e-2)
+
+
 def test_rounding_of_a_log_is_no_drop() -> None:
     rates = np.full(50, PEAK)
     rates[20] *= 1 + 1e-14

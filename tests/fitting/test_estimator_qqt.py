@@ -117,6 +117,15 @@ def test_filtering_depends_on_the_budget() -> None:
     np.testing.assert_allclose(errors.min(axis=1), errors[np.arange(60), kept - 1])
 
 
+def test_pools_may_be_named_by_another_column() -> None:
+    runs = made(PAPER)
+    columns = {**{k: runs[k] for k in ("D", "D_unique", "error")}, "bucket": runs.labels["group"]}
+    found = fs.estimate(Runs.from_columns(columns), "qqt", by="bucket")
+    assert found.numbers == fs.estimate(runs, "qqt").numbers
+    with pytest.raises(ColumnError, match="bucket"):
+        found.predict(D=[1e6], group=np.array(["top 10 %"]))
+
+
 def test_pools_that_cannot_be_used() -> None:
     runs = made(PAPER)
     uneven = runs.with_column("D_unique", np.where(np.arange(len(runs)) < 5, 1e6, 2e6))

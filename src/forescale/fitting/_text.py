@@ -38,9 +38,8 @@ def facts(fit: Fit) -> list[str]:
         noise = f"residual sd {fit.sigma:.3g}" + (" of log loss" if fit.scale == "log" else "")
         out.append(f"{fit.n} rows from {fit.runs.source}; loss {fit.loss}, objective {fit.objective:.9g}; {noise}")
     ranges = [
-        f"{name} {format_short(low)} ... {format_short(high)}"
+        f"{name} {format_short(low) if low > 0 else f'{low:g}'} ... {format_short(high) if high > 0 else f'{high:g}'}"
         for name, (low, high) in fit.fitted_range.items()
-        if low > 0
     ]
     if ranges:
         out.append("fitted on " + ", ".join(ranges))

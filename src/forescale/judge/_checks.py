@@ -336,6 +336,21 @@ def _orthonormal(a: Array) -> Array:
     return np.asarray(u[:, s > 1e-8 * s[0]], dtype=np.float64)
 
 
+def _span(fit: Fit, inputs: Sequence[str]) -> tuple[str, float]:
+    """What the runs scale in, and its decades: compute where the law reads N, D or C, else the input of the widest
+    range; nothing for laws of shares, bits and the like, whose inputs have no decades."""
+    ranges = {name: ends for name, ends in fit.fitted_range.items() if ends[0] > 0}
+    if "C" in ranges and {"N", "D", "C"} & set(inputs):
+        return "compute", math.log10(ranges["C"][1] / ranges["C"][0])
+    spans = [
+        (math.log10(ranges[name][1] / ranges[name][0]), name)
+        for name in inputs
+        if name in ranges and name not in fit.law.absolute
+    ]
+    decades, name = max(spans, default=(0.0, ""))
+    return name, decades
+
+
 def _lack_of_fit(
     found: Reference, inside: NDArray[np.bool_], fit: Fit, seen: Runs
 ) -> tuple[float, float, float] | None:
@@ -402,10 +417,8 @@ def design(fit: Fit) -> Iterator[Finding]:
                 f"{int(threshold('levels'))}.",
                 f"Add runs at other values of {name}, spread over a factor of ten or more.",
             )
-    what = "compute" if "C" in fit.fitted_range else inputs[0] if inputs else "input"
-    low, high = fit.fitted_range.get("C", fit.fitted_range.get(inputs[0], (1.0, 1.0)) if inputs else (1.0, 1.0))
-    decades = math.log10(high / low) if high > 0 and low > 0 else 0.0
-    if decades < threshold("decades_amber"):
+    what, decades = _span(fit, inputs)
+    if what and decades < threshold("decades_amber"):
         worst = max(worst, "amber", key=_rank)
         yield Finding(
             "range",
@@ -434,7 +447,8 @@ def design(fit: Fit) -> Iterator[Finding]:
             "Check the column; a law needs runs that differ.",
         )
     if worst == "green":
-        yield Finding("design", "green", f"The runs vary their inputs apart, over {decades:.1f} decades of compute.")
+        over = f", over {decades:.1f} decades of {what}" if what else ""
+        yield Finding("design", "green", f"The runs vary their inputs apart{over}.")
 
 
 def conventions(fit: Fit) -> Iterator[Finding]:

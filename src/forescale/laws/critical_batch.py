@@ -118,7 +118,8 @@ batch_steps = Law(
     meaning=(
         "Runs of one model at several batches, and the steps at which each first reaches a given loss. Small batches "
         "need the least data, E_min = B_crit S_min; large ones the fewest steps, S_min; in between the two trade on "
-        "a hyperbola, (S / S_min - 1) (E / E_min - 1) = 1 with E = B S. Training at B_crit costs twice of each."
+        "a hyperbola, (S / S_min - 1) (E / E_min - 1) = 1 with E = B S. Training at B_crit costs twice of each; "
+        "small_batch_compute of laws/critical_batch.py gives the compute that a tiny batch would need."
     ),
     traps=(
         "The learning rate must be tuned for every batch, or scaled by lr-batch; otherwise large batches look bad.",

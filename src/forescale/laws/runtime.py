@@ -131,8 +131,7 @@ runtime_exponential = Law(
     latex=r"t = c \, e^{k \, \mathrm{size}}",
     meaning=(
         "What searches through all subsets take: branches of a tree, or Apriori (timed by Heaton), with size "
-        "counted in "
-        "items per set. " + _CHOOSE
+        "counted in items per set. " + _CHOOSE
     ),
     traps=(*_TRAPS, "On a narrow range of sizes a power fits as well."),
     papers=("heaton2017",),

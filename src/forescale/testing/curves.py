@@ -232,7 +232,12 @@ def points(law: Law, schedules: Mapping[str, Schedule], count: int, first: int =
     return {**inputs, str(law.schedule): dict(schedules), "run": run}
 
 
-def made(law: Law, noise: float = 2e-4) -> Runs:
+def example(law: Law) -> Runs:
+    """Runs with about 500 logged points and 0.3 % noise."""
+    return made(law, 3e-3, 500 // (len(SCHEDULES) * 3 ** (len(law.inputs) - 1)))
+
+
+def made(law: Law, noise: float = 2e-4, rows: int = ROWS) -> Runs:
     """Runs under the three schedules, for each of three values of every other input, with their curves."""
     params, rng = typical(law), np.random.default_rng(11)
     others = [name for name in law.inputs if name != "step"]
@@ -242,7 +247,7 @@ def made(law: Law, noise: float = 2e-4) -> Runs:
     curves: dict[str, Curve] = {}
     for run, schedule in SCHEDULES.items():
         every = np.arange(1.0, len(schedule) + 1)
-        logged = np.unique(np.linspace(WARMUP, len(schedule), ROWS).round()).astype(np.intp)
+        logged = np.unique(np.linspace(WARMUP, len(schedule), rows).round()).astype(np.intp)
         for i in range(count):
             at: dict[str, Any] = {name: float(values.ravel()[i]) for name, values in zip(others, grid)}
             loss = np.full(every.size, np.nan)

@@ -50,6 +50,7 @@ class Pools:
         d: error that stays.
         size: samples of one pool.
         code_compat: as in `error`.
+        by: label column that names the pools.
     """
 
     pools: Mapping[str, Pool]
@@ -57,6 +58,7 @@ class Pools:
     d: float
     size: float
     code_compat: bool = False
+    by: str = "group"
 
     def error(self, samples: ArrayLike, names: Sequence[str]) -> Array:
         """Error of models that saw that many samples of a mixture of these pools, (n,).
@@ -186,9 +188,8 @@ def learn(runs: Runs, options: Options) -> Pools:
             least, theta = float(found.cost), whole(found.x)
     values = np.exp(theta)
     pools = {one.name: Pool(-float(values[2 + 2 * i]), float(values[3 + 2 * i])) for i, one in enumerate(rows)}
-    return Pools(
-        Frozen(pools), float(values[0]), float(given) if given is not None else float(values[1]), size, compat
-    )
+    stays = float(given) if given is not None else float(values[1])
+    return Pools(Frozen(pools), float(values[0]), stays, size, compat, by)
 
 
 def _residuals(rows: Sequence[_Rows], theta: Array, compat: bool) -> tuple[Array, Array]:
@@ -231,8 +232,8 @@ def _start(rows: Sequence[_Rows], a: float, d: float) -> tuple[float, Array]:
 
 
 def predict(state: Pools, columns: Mapping[str, Any]) -> Array:
-    """Errors (k,) at D samples of the pool or mixture ("a+b") that `group` names."""
-    names, n = columns["group"], np.asarray(columns["D"], dtype=np.float64)
+    """Errors (k,) at D samples of the pool or mixture ("a+b") that the label column names."""
+    names, n = columns[state.by], np.asarray(columns["D"], dtype=np.float64)
     out = np.empty(n.size)
     for name in dict.fromkeys(str(v) for v in names):
         rows = np.array([str(v) == name for v in names])
@@ -276,7 +277,8 @@ qqt = Estimator(
     meaning=(
         "Each pool of a filter lowers the error by a power b of the samples seen, which halves every tau passes. "
         "From runs on single pools it predicts mixtures without training them, and which share of the best pools to "
-        "keep for a budget: few for a small one, more for a large one, where the best have been seen too often."
+        "keep for a budget: few for a small one, more for a large one, where the best have been seen too often. The "
+        "authors' constants for DataComp are GOYAL2024 of fitting/estimators/qqt.py."
     ),
     traps=(
         "a, b, d and tau of one pool rest on four to six points: a is shared, and d is better given.",

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several studies compute: errors on rows, Huber's objective, and which of two methods errs less on them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+import forescale as fs
+from forescale.studies._study import Claim, better
+
+Array = NDArray[np.float64]
+
+
+def relative_errors(fit: fs.Fit, runs: fs.Runs) -> Array:
+    """(n,) |predicted / observed - 1| of the loss."""
+    return np.abs(fit.predict(runs).estimate / runs["loss"] - 1)
+
+
+def rms(values: Array) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def huber(residuals: Array, delta: float = 1e-3) -> float:
+    """Sum of Huber's losses."""
+    e = np.abs(residuals)
+    return float(np.where(e <= delta, 0.5 * e * e, delta * (e - 0.5 * delta)).sum())
+
+
+def fewer_errors(text: str, *, ours: Array, theirs: Array, source: str, note: str = "") -> Claim:
+    """Which of two methods errs less in the mean on the same hidden rows.
+
+    A difference below its standard error over the rows is none.
+
+    Args:
+        ours, theirs: (n,) absolute errors, n >= 2.
+        source: whose the second method is.
+    """
+    error = float((ours - theirs).std(ddof=1) / np.sqrt(ours.size))
+    rule = f"A difference below its standard error over the rows, {error:.2g}, counts as none."
+    return better(
+        text,
+        ours=float(ours.mean()),
+        theirs=float(theirs.mean()),
+        tie=error / float(theirs.mean()),
+        source=source,
+        note=f"{note} {rule}".strip(),
+    )
