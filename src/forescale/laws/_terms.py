@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+PF_DAY = 8.64e19
+"""FLOP in one petaFLOP/s-day, the unit of the papers from 2020."""
+
 
 def power_term(x: Any, size: Any, exponent: Any) -> Any:
     """size * x^-exponent: what is missing because x is finite."""

@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._law import Check, Law, Published, amplitude, exponent, floor
+from forescale.laws._terms import PF_DAY
 from forescale.numerics.curves import best, regressions
 
 Array = NDArray[np.float64]
-
-PF_DAY = 8.64e19
-"""FLOP in one petaFLOP/s-day."""
 
 
 def decay(C: Any, A: Any, alpha: Any) -> Any:

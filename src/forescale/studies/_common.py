@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 import forescale as fs
-from forescale.studies._study import Claim, better
+from forescale.studies._study import EQUAL, Claim, better
 
 Array = NDArray[np.float64]
 
@@ -31,19 +33,22 @@ def huber(residuals: Array, delta: float = 1e-3) -> float:
 def fewer_errors(text: str, *, ours: Array, theirs: Array, source: str, note: str = "") -> Claim:
     """Which of two methods errs less in the mean on the same hidden rows.
 
-    A difference below its standard error over the rows is none.
+    A difference below its standard error over the rows is none, and said to be so in the note.
 
     Args:
         ours, theirs: (n,) absolute errors, n >= 2.
         source: whose the second method is.
     """
     error = float((ours - theirs).std(ddof=1) / np.sqrt(ours.size))
-    rule = f"A difference below its standard error over the rows, {error:.2g}, counts as none."
-    return better(
+    claim = better(
         text,
         ours=float(ours.mean()),
         theirs=float(theirs.mean()),
         tie=error / float(theirs.mean()),
         source=source,
-        note=f"{note} {rule}".strip(),
+        note=note,
     )
+    if claim.verdict != EQUAL:
+        return claim
+    rule = f"The difference is below its standard error over the {ours.size} rows, {error:.2g}."
+    return replace(claim, note=f"{note} {rule}".strip())

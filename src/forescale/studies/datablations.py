@@ -10,7 +10,8 @@ import forescale as fs
 from forescale.laws._terms import saturating
 from forescale.laws.repetition import effective_size
 from forescale.reporting.charts.xy import Series, xy
-from forescale.studies._study import Claim, Outcome, Study, Table, better, measured, reproduced
+from forescale.studies._common import fewer_errors, huber, relative_errors
+from forescale.studies._study import Claim, Outcome, Study, Table, measured, reproduced
 
 Array = NDArray[np.float64]
 
@@ -99,32 +100,21 @@ def _protocol(base: fs.Fit, chosen: fs.Runs) -> list[Claim]:
 def objective(runs: fs.Runs, params: dict[str, float]) -> float:
     """Sum of Huber losses of the logarithm, delta 1e-3."""
     value = fs.law("data-constrained")(params, N=runs["N"], D=runs["D"], D_unique=runs["D_unique"])
-    e = np.abs(np.log(value / runs["loss"]))
-    return float(np.where(e <= 1e-3, 0.5 * e * e, 1e-3 * (e - 5e-4)).sum())
-
-
-def _error(predicted: Array, runs: fs.Runs) -> Array:
-    return np.abs(predicted / runs["loss"] - 1)
+    return huber(np.log(value / runs["loss"]))
 
 
 def _in_sample(joint: fs.Fit, sound: fs.Runs) -> list[Claim]:
     law = fs.law("data-constrained")
     published = law(law.constants("muennighoff2023"), N=sound["N"], D=sound["D"], D_unique=sound["D_unique"])
-    low, high = joint.intervals["wald"]["R_D"]
+    between = {k: "90 % interval {:.2g} to {:.2g}".format(*joint.interval(k)) for k in ("R_D", "R_N")}
     return [
         measured(
             f"median error of the published constants on the {len(sound)} runs below {FAILED}",
-            float(np.median(_error(published, sound))),
+            float(np.median(np.abs(published / sound["loss"] - 1))),
         ),
-        measured(
-            "median error of our joint fit to them", float(np.median(_error(joint.predict(sound).estimate, sound)))
-        ),
-        measured("R_D* of the joint fit", joint.params["R_D"], note=f"90 % interval {low:.1f} to {high:.1f}."),
-        measured(
-            "R_N* of the joint fit",
-            joint.params["R_N"],
-            note="Smaller than 1: excess parameters hurt these runs more than the form allows.",
-        ),
+        measured("median error of our joint fit to them", float(np.median(relative_errors(joint, sound)))),
+        measured("R_D* of the joint fit", joint.params["R_D"], note=f"{between['R_D']}."),
+        measured("R_N* of the joint fit", joint.params["R_N"], note=f"{between['R_N']}: hardly known."),
     ]
 
 
@@ -138,18 +128,9 @@ def _out_of_sample(sound: fs.Runs, chosen: fs.Runs) -> list[Claim]:
             (rows["epochs"] > 4, "of more than four passes"),
         ):
             known, rest = rows.where(~hidden), rows.where(hidden)
-            ours, theirs = (
-                float(_error(fs.fit(known, law).predict(rest).estimate, rest).mean())
-                for law in ("data-constrained", "chinchilla")
-            )
-            claims.append(
-                better(
-                    f"{which}: mean error on those {what}, hidden ({len(rest)} of {len(rows)})",
-                    ours=ours,
-                    theirs=theirs,
-                    source=OWN,
-                )
-            )
+            ours, theirs = (relative_errors(fs.fit(known, law), rest) for law in ("data-constrained", "chinchilla"))
+            text = f"{which}: mean error on those {what}, hidden ({len(rest)} of {len(rows)})"
+            claims.append(fewer_errors(text, ours=ours, theirs=theirs, source=OWN))
     return claims
 
 
@@ -157,26 +138,27 @@ def _four_passes(runs: fs.Runs, names: NDArray[np.str_]) -> list[Claim]:
     """Loss of about four passes over that of one, same model and tokens."""
     claims = []
     for series in SERIES:
-        passes, loss = _series(runs, names, series)
+        rows = _series(runs, names, series)
+        passes, loss, size = rows["epochs"], rows["loss"], rows["N"][0] / 1e9
         near = int(np.argmin(np.abs(passes - 4)))
         claims.append(
             measured(
-                f"loss added by {passes[near]:.1f} passes instead of one, {series[:3]} parameters, share",
+                f"{size:.1f}B parameters: share of loss added by {passes[near]:.1f} passes instead of one",
                 float(loss[near] / loss[0] - 1),
+                note="The paper calls up to four passes negligible.",
             )
         )
     return claims
 
 
-def _series(runs: fs.Runs, names: NDArray[np.str_], series: str) -> tuple[Array, Array]:
-    """Passes and losses of one model with one number of tokens, fewest passes first; replicates left out."""
+def _series(runs: fs.Runs, names: NDArray[np.str_], series: str) -> fs.Runs:
+    """One model with one number of tokens, fewest passes first; replicates left out."""
     rest = np.array([name[len(series) :] for name in names])
     plain = np.array(
         [name.startswith(series) and not any(t in name for t in ("seed", "opt", "c4")) for name in names]
     )
     rows = runs.where(plain & (rest != ""))
-    order = np.argsort(rows["epochs"])
-    return rows["epochs"][order], rows["loss"][order]
+    return rows.where(np.argsort(rows["epochs"]))
 
 
 def _chart(runs: fs.Runs, names: NDArray[np.str_], base: fs.Fit, joint: fs.Fit) -> object:
@@ -184,9 +166,8 @@ def _chart(runs: fs.Runs, names: NDArray[np.str_], base: fs.Fit, joint: fs.Fit) 
     drawn: list[Series] = []
     chinchilla = fs.law("chinchilla")
     for series in SERIES:
-        passes, loss = _series(runs, names, series)
-        row = runs.where(names == next(n for n in names if n.startswith(series)))
-        N, D = float(row["N"][0]), float(row["D"][0])
+        rows = _series(runs, names, series)
+        passes, loss, N, D = rows["epochs"], rows["loss"], float(rows["N"][0]), float(rows["D"][0])
         params = {**base.params, "beta": base.params["alpha"]}
         params["E"] += loss[0] - float(chinchilla(params, N=N, D=D))
         worth = effective_size(chinchilla, params, loss, "D", N=np.full(loss.size, N), within=(1e6, 1e15))

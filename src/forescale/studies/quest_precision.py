@@ -7,13 +7,9 @@ import numpy as np
 
 import forescale as fs
 from forescale.reporting.charts.xy import Series, xy
-from forescale.studies._study import Claim, Outcome, Study, Table, better, holds, measured, reproduced
+from forescale.studies._common import fewer_errors, relative_errors, rms
+from forescale.studies._study import Claim, Outcome, Study, Table, holds, measured
 
-SOURCE = "an earlier refit of these runs (two digits, objective not kept); the paper's table was not reached"
-WITHIN = 0.05
-"""Their fit and ours differ in rows and objective, which neither the note nor the paper settles."""
-
-STATED = {"w4a4": 0.72, "w3a3": 0.44, "w4a16": 0.87, "w3a16": 0.67, "w2a16": 0.42, "w8a8": 1.0}
 PLAIN = "w16a16"
 
 
@@ -25,31 +21,18 @@ def run() -> Outcome:
     free = fs.law(f"parameter-efficiency(N, D, {', '.join(schemes)})")
     fit = fs.fit(runs, free)
     eff = {name: fit.params[f"eff_{name}"] for name in schemes}
-    claims = [
-        reproduced(
-            f"parameters that one of {name} is worth", ours=eff[name], theirs=value, within=WITHIN, source=SOURCE
-        )
-        for name, value in STATED.items()
-    ]
-    off = np.log(fit.predict(runs).estimate / runs["loss"])
-    claims += [
-        holds("parameters that one of w2a2 is worth", ours=eff["w2a2"], least=0.13, most=0.16, source=SOURCE),
-        reproduced("root mean square of the log residuals", ours=rms(off), theirs=0.003, within=5e-4, source=SOURCE),
-    ]
     per_bit = {name: eff[name] * 16 / bits_of(name) for name in schemes}
     rivals = [value for name, value in per_bit.items() if name != "w4a4" and not name.endswith("a16")]
-    claims.append(
-        holds(
-            "worth per bit of 4-bit weights and activations, over the best of 2, 3, 8 and 16 bits",
-            ours=per_bit["w4a4"] / max(*rivals, 1.0),
-            least=1.0,
-            source="Panferov et al. 2025, abstract: optimal at 4 bits",
-        )
+    best = holds(
+        "worth per bit of 4-bit weights and activations, over the best of 2, 3, 8 and 16 bits",
+        ours=per_bit["w4a4"] / max(*rivals, 1.0),
+        least=1.0,
+        source="Panferov et al. 2025, README: 4-bit training is Pareto-optimal",
     )
-    claims += held_out(runs, free)
-    claims += others(every)
+    off = np.log(fit.predict(runs).estimate / runs["loss"])
+    scatter = measured("root mean square of the log residuals, one worth per scheme", rms(off))
     return Outcome(
-        claims=tuple(claims),
+        claims=(best, *held_out(runs, free), scatter, *others(every)),
         sentence=(
             f"A parameter in four bits (weights and activations) is worth {eff['w4a4']:.2f} of one in 16, in three "
             f"{eff['w3a3']:.2f}, in two {eff['w2a2']:.2f}; with one number per scheme, sizes and lengths that were "
@@ -64,7 +47,8 @@ def run() -> Outcome:
                     (name, f"{eff[name]:.3f}", interval(fit, f"eff_{name}"), f"{per_bit[name]:.2f}")
                     for name in schemes
                 ),
-                "Weights and activations of as many bits as the name says; D = 25 to 100 tokens per parameter.",
+                "w4a16: weights of 4 bits, activations of 16. D = 25 to 100 tokens per parameter. The paper's own "
+                "figures were not found.",
             ),
         ),
     )
@@ -88,11 +72,6 @@ def bits_of(scheme: str) -> float:
     return float(scheme[1 : scheme.index("a")])
 
 
-def rms(values: np.ndarray) -> float:
-    """Root mean square."""
-    return float(np.sqrt(np.mean(values**2)))
-
-
 def interval(fit: fs.Fit, name: str) -> str:
     """The fit's interval as text."""
     low, high = fit.interval(name)
@@ -107,15 +86,14 @@ def held_out(runs: fs.Runs, free: fs.Law) -> list[Claim]:
         ("runs at 25 tokens per parameter", runs["D"] < 30 * runs["N"]),
     ):
         rest = runs.where(hidden)
-        error = {}
-        for law in (free, "integer-precision"):
-            fit = fs.fit(runs.where(~hidden), law)
-            error[fit.law.id] = float(np.mean(np.abs(fit.predict(rest).estimate / rest["loss"] - 1)))
+        one_each, curve = (
+            relative_errors(fs.fit(runs.where(~hidden), law), rest) for law in (free, "integer-precision")
+        )
         found.append(
-            better(
-                f"error on the {len(rest)} {what}, hidden",
-                ours=error[free.id],
-                theirs=error["integer-precision"],
+            fewer_errors(
+                f"error on the {len(rest)} {what}, hidden, by one worth per scheme",
+                ours=one_each,
+                theirs=curve,
                 source="integer-precision, the curve 1 - exp(-bits / gamma) of Kumar et al. 2024, fitted alike",
             )
         )
@@ -127,19 +105,14 @@ def others(every: fs.Runs) -> list[Claim]:
     runs = with_schemes(every, "method")
     schemes = [column(name) for name in sorted(set(every.labels["method"].tolist())) if not name.endswith(PLAIN)]
     fit = fs.fit(runs, f"parameter-efficiency(N, D, {', '.join(schemes)})")
-    one = reproduced(
-        "parameters that one of w1a1 (clipped, with rotation) is worth, all quantisers fitted together",
-        ours=fit.params["eff_hadamard_clip_w1a1"],
-        theirs=0.018,
-        within=0.1,
-        relative=True,
-        source=SOURCE,
-    )
     return [
-        one,
+        measured(
+            "parameters that one of w1a1 (clipped, with rotation) is worth, all quantisers fitted together",
+            fit.params["eff_hadamard_clip_w1a1"],
+        ),
         *(
             measured(
-                f"worth in {scheme} with the Hadamard rotation, over that without",
+                f"worth in {scheme} with the Hadamard rotation, over the worth without it",
                 fit.params[f"eff_quest_{scheme}"] / fit.params[f"eff_trust_{scheme}"],
             )
             for scheme in ("w4a4", "w3a3", "w2a2")

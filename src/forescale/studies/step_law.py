@@ -30,6 +30,7 @@ ON_ALL = {"b": -0.766, "c": 0.197, "batch": 0.6125}
 
 CHEAP = 8
 """Cells that the extrapolation is fitted on, the cheapest ones; the others are decided."""
+
 WINDOWS = (0.005, 0.01, 0.02)
 """Runs of a cell that the surface is fitted to: up to this share above the best. Chosen on the cheap cells alone."""
 
@@ -154,8 +155,8 @@ def run() -> Outcome:
         claims=(*_on_all(gaps), *_beyond(beyond, within), *_constants(rate, batch, len(every)), *_others(gaps)),
         sentence=(
             f"The published law loses {gaps['Step Law'].mean():.2f} thousandths of the loss on the released cells, a "
-            f"constant {gaps['constant'].mean():.2f}; the released runs give other powers, of tokens above all. On the "
-            f"{len(large)} larger cells the shape of the valley, fitted to the {CHEAP} cheapest, loses "
+            f"constant {gaps['constant'].mean():.2f}; the released runs give other powers, of tokens above all. "
+            f"On the {len(large)} larger cells the shape of the valley, fitted to the {CHEAP} cheapest, loses "
             f"{beyond['tuning-surface'].mean():.2f}, their recipe {beyond['their recipe'].mean():.2f}, the constant "
             f"{beyond['constant'].mean():.2f}: so few cells hardly tell these apart."
         ),
@@ -198,8 +199,8 @@ def _constants(rate: Any, batch: Any, count: int) -> list[Claim]:
             within=2 * law.standard_errors[name],
             source="Li et al. 2025, eq. 1, within two of its bootstrap errors",
             note=(
-                f"{count} of the {ALL} cells, the largest model has the others; on all of them it is {on_all}. The valley "
-                "is flat: other constants choose as well."
+                f"On all {ALL} cells {on_all}; {count} are here, of all but the largest model. The valley is flat: "
+                "other constants choose as well."
             ),
         )
         for text, found, law, name, on_all in (
@@ -225,43 +226,39 @@ def _constants(rate: Any, batch: Any, count: int) -> list[Claim]:
 def _others(gaps: dict[str, Array]) -> list[Claim]:
     note = f"{_about(gaps['Porian'].size)} Which N, C and batch the table took is not said."
     return [
-        *(
-            reproduced(
-                f"{name}: mean gap, thousandths",
-                ours=gaps[name].mean(),
-                theirs=theirs,
-                within=ALIKE,
-                relative=True,
-                source=PAPER,
-                note=f"{note} {more}".strip(),
-            )
-            for name, theirs, more in (
-                ("Porian", 3.71, ""),
-                ("DeepSeek, C = 6ND", 9.26, ""),
-                (
-                    "Kaplan",
-                    9.51,
-                    "Here the critical batch at the least loss of the cell; its printed prefactor is a misprint.",
-                ),
-            )
-        ),
+        reproduced(
+            f"{name}: mean gap, thousandths",
+            ours=gaps[name].mean(),
+            theirs=theirs,
+            within=ALIKE,
+            relative=True,
+            source=PAPER,
+            note=f"{note} {more}".strip(),
+        )
+        for name, theirs, more in (
+            ("Porian", 3.71, ""),
+            ("DeepSeek, C = 6ND", 9.26, ""),
+            ("Kaplan", 9.51, "Batch: the critical one at the least loss of the cell."),
+        )
     ]
 
 
 def _beyond(beyond: dict[str, Array], within: float) -> list[Claim]:
     ours = beyond["tuning-surface"]
-    window = f"Fitted to runs within {100 * within:g} % of the best of a cell, by leaving out cells of the {CHEAP}."
+    window = (
+        f"Runs within {100 * within:g} % of the best, a window chosen by leaving out each of the {CHEAP} in turn."
+    )
     return [
         fewer_errors(
-            f"mean gap on the {ours.size} larger cells, tuning-surface from the {CHEAP} cheapest against {text}, thousandths",
+            f"mean gap on the {ours.size} larger cells, thousandths: tuning-surface from the {CHEAP} cheapest {text}",
             ours=ours,
             theirs=beyond[name],
             source=source,
             note=window,
         )
         for name, text, source in (
-            ("their recipe", "their recipe", f"their recipe on the same {CHEAP} cells"),
-            ("constant", "a constant", "1.95e-3 and 256 sequences, which were picked with all cells in view"),
+            ("their recipe", "against their recipe", f"their recipe on the same {CHEAP} cells"),
+            ("constant", "against a constant", "1.95e-3 and 256 sequences, which were picked with all cells in view"),
         )
     ]
 
