@@ -34,7 +34,8 @@ def _estimates(task: tuple[np.random.Generator, dict[str, np.ndarray]]) -> list[
 
 def _evaluated(law: object) -> float:
     along = {law.schedule: fs.Schedule.constant(1.0, 2)} if law.schedule else {}  # type: ignore
-    return float(law(dict.fromkeys(law.params, 0.5), **dict.fromkeys(law.inputs, 2.0), **along))  # type: ignore
+    inputs = {name: 2.0 if along else 2.0 + 3.0 * i for i, name in enumerate(law.inputs)}  # type: ignore
+    return float(law(dict.fromkeys(law.params, 0.5), **inputs, **along))  # type: ignore
 
 
 def _table(runs: Runs) -> tuple[str, bool]:

@@ -93,14 +93,14 @@ def test_two_sizes_are_too_few() -> None:
 
 def test_the_grid() -> None:
     runs = family(noise=0.01)
-    found = grid(runs, shares=(0.05, 0.3, 1.0))
+    found = grid(runs, shares=(0.03, 0.3, 1.0))
     assert found.models == (3, 4, 5)
     assert found.error.shape == (3, 3)
     assert np.isfinite(found.error[:, 1:]).all()
     whole = estimate(runs, "family-law").numbers["ARE"]
     assert found.error[-1, -1] == pytest.approx(whole)
-    # nothing but skipped tokens is left of a twentieth of the run
-    assert np.isnan(found.error[:, 0]).all() or (found.error[:, 0] > whole).any()
+    # three per cent of a run of 300B tokens lie within the 10B that are skipped
+    assert np.isnan(found.error[:, 0]).all()
 
 
 def test_members_are_ordered_by_size_then_length() -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from forescale.core.errors import DataError
 from forescale.fitting.estimate import fit
+from forescale.judge.regimes import regimes
 from forescale.laws import find
-from forescale.laws.dimension import exponent_of_dimension, regime
+from forescale.laws.dimension import exponent_of_dimension
 from forescale.runs.table import Runs
 
 EXCESS = {100: 0.6835, 200: 0.3017, 400: 0.1425, 800: 0.0693, 1600: 0.0342}
@@ -40,9 +41,8 @@ def test_far_above_its_features_regression_is_variance_limited() -> None:
     D = np.array(list(EXCESS))
     slope = np.polyfit(np.log(D), np.log(list(EXCESS.values())), 1)[0]
     assert slope == pytest.approx(-1.07, abs=0.02)
-    assert regime(-slope) == "variance-limited"
-    assert regime(0.35) == "resolution-limited"
-    assert regime(1.6) == "faster than either"
+    runs = Runs.from_columns({"D": D, "loss": np.array(list(EXCESS.values()))})
+    assert regimes(runs, "D", "loss").tag == "variance-limited"
 
 
 def test_variance_limited_is_power_floor_with_the_exponent_held() -> None:

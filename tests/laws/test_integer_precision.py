@@ -111,18 +111,21 @@ def test_columns_that_are_parameters_are_refused() -> None:
 
 @mirrored
 def test_the_released_runs_of_quest() -> None:
-    """The stated efficiencies: .72 .44 .87 .67 .42 1.0, .13 to .16 for two bits, rms .003 of log loss."""
+    """60 runs, rms .003 of log loss. The data's notes have .72 .44 .87 .67 .42 1.0 and .13 to .16 for two bits, from
+    other rows and by an objective that is not stated: up to .04 away, beyond our 90 % intervals."""
     runs = dataset("quest-integers")
     runs = runs.where(np.isin(runs.labels["quantiser"], ["quest", "plain"]))
     assert len(runs) == 60
-    stated = {"w4a4": 0.72, "w3a3": 0.44, "w2a2": 0.145, "w4a16": 0.87, "w3a16": 0.67, "w2a16": 0.42, "w8a8": 1.0}
-    for name in stated:
+    worth = {
+        "w4a4": 0.688, "w3a3": 0.424, "w2a2": 0.159, "w4a16": 0.827, "w3a16": 0.646, "w2a16": 0.411, "w8a8": 1.001,
+    }  # fmt: skip
+    for name in worth:
         runs = runs.with_column(name, 1.0 * (runs.labels["scheme"] == name))
-    found = fit(runs, find(f"parameter-efficiency(N, D, {', '.join(stated)})"))
+    found = fit(runs, find(f"parameter-efficiency(N, D, {', '.join(worth)})"))
     assert found.convergence is not None
     assert found.convergence.certified
-    for name, value in stated.items():
-        assert found.params[f"eff_{name}"] == pytest.approx(value, abs=0.05)
+    for name, value in worth.items():
+        assert found.params[f"eff_{name}"] == pytest.approx(value, abs=1e-3)
     assert 0.13 <= found.params["eff_w2a2"] <= 0.16
     off = np.log(found.predict(runs).estimate / runs["loss"])
     assert np.sqrt(np.mean(off**2)) == pytest.approx(0.003, abs=5e-4)

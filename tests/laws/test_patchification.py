@@ -55,6 +55,20 @@ def test_patches_of_one_pixel_from_coarser_ones(sequence: str, limit: float, pow
     assert abs(pure - true) > 2 * abs(found - true)
 
 
+@mirrored
+def test_a_pure_power_misses_the_table() -> None:
+    """The trap: 0.3 to 2 points (root mean square), where the law with a limit misses by less than 0.15."""
+    runs = dataset("patchification")
+    for sequence in sorted(set(runs.labels["sequence"].tolist())):
+        one = runs.where(runs.labels["sequence"] == sequence)
+        limit, power = (
+            100 * float(np.sqrt(np.mean((fit(one, law, loss="squared").predict(one).estimate - one["loss"]) ** 2)))
+            for law in (LAW, LAW.fix(E=0.0))
+        )
+        assert limit < 0.15
+        assert 0.3 < power < 2.1
+
+
 def test_it_rises_in_the_patch_and_ends_at_its_limit() -> None:
     p = {"E": 0.186, "A": 0.0017, "beta": 1.57}
     value = LAW(p, patch=np.array([1e-9, 1.0, 2.0, 4.0, 16.0]))

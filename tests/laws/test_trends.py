@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns: the vertex of MMLU's first group, verdicts on shapes, and what a parabola may not claim."""
+"""Turns: where a parabola puts them, and the vertex of MMLU's easiest questions."""
 
 from __future__ import annotations
 
@@ -8,39 +8,27 @@ import os
 import numpy as np
 import pytest
 
-from forescale.core.errors import DataError
 from forescale.fitting.estimate import fit
+from forescale.judge.regimes import regimes
 from forescale.laws import find
-from forescale.laws.trends import trend
 from forescale.runs.table import Runs
 
 
-def test_shapes() -> None:
+def test_a_turn_is_found_and_a_bend_is_none() -> None:
+    """The parabola's vertex is where the data turn; outside the data fs.regimes calls the shape monotone."""
     x = 10.0 ** np.arange(1.0, 6.0)
-    shape, turn = trend(x, (np.arange(1.0, 6.0) - 3.0) ** 2)
-    assert shape == "U"
-    assert turn == pytest.approx(1e3, rel=1e-9)
-    assert trend(x, -((np.arange(1.0, 6.0) - 3.0) ** 2))[0] == "inverted U"
-    assert trend(x, np.arange(5.0)) == ("rising", pytest.approx(np.nan, nan_ok=True))
-    assert trend(x, -np.arange(5.0))[0] == "falling"
-    assert trend(x, 0.5 + 1e-3 * np.array([1.0, -1.0, 0.5, -1.0, 1.0]))[0] == "flat"
-
-
-def test_a_bend_without_a_turn_is_monotone() -> None:
-    x = 10.0 ** np.arange(1.0, 8.0)
-    shape, turn = trend(x, (np.arange(1.0, 8.0) + 2.0) ** 2)
-    assert shape == "rising"
-    assert np.isnan(turn)
-
-
-def test_three_sizes_show_no_turn() -> None:
-    with pytest.raises(DataError, match="4 or more"):
-        trend([1.0, 10.0, 100.0], [1.0, 0.0, 1.0])
+    for sign, tag in ((1.0, "U-shape"), (-1.0, "inverted-U")):
+        runs = Runs.from_columns({"C": x, "score": sign * (np.arange(1.0, 6.0) - 3.0) ** 2})
+        assert fit(runs, find("turning")).params == pytest.approx({"y_0": 0.0, "q": sign, "x_0": 3.0}, abs=1e-8)
+        assert regimes(runs, better="higher").tag == tag
+    bend = Runs.from_columns({"C": 10.0 ** np.arange(1.0, 8.0), "score": (np.arange(1.0, 8.0) + 2.0) ** 2 - 60.0})
+    assert fit(bend, find("turning")).params["x_0"] == pytest.approx(-2.0, abs=1e-6)
+    assert regimes(bend, better="higher").tag == "monotone"
 
 
 @pytest.mark.skipif(not os.environ.get("FORESCALE_MIRROR"), reason="FORESCALE_MIRROR is not set")
 def test_the_vertex_of_mmlu() -> None:
-    """First group: curvature .0917, vertex 10^.87 zettaFLOP, r -.72 before and .76 after it; last group: no turn."""
+    """Easiest group: curvature .0917, vertex 10^.87 zettaFLOP, r -.72 before and .76 after; hardest: no turn."""
     from forescale.runs.datasets import dataset
 
     runs = dataset("u-shaped")
@@ -53,8 +41,8 @@ def test_the_vertex_of_mmlu() -> None:
     before = x < found.params["x_0"]
     assert np.corrcoef(x[before], y[before])[0, 1] == pytest.approx(-0.72, abs=0.005)
     assert np.corrcoef(x[~before], y[~before])[0, 1] == pytest.approx(0.76, abs=0.005)
-    assert trend(runs["C"], y)[0] == "U"
-    assert trend(runs["C"], runs["score_10"])[0] == "rising"
+    assert regimes(runs, "C", "score_1", better="higher").tag == "U-shape"
+    assert regimes(runs, "C", "score_10", better="higher").tag == "monotone"
     assert fit(last, find("turning")).params["x_0"] - 21 == pytest.approx(-3.74, abs=0.02)
 
 

@@ -93,6 +93,7 @@ def _columns() -> dict[str, Column]:
         ("patch", "side of an image patch", "pixels"),
         ("radius", "size of a perturbation of the input (L-infinity norm)", "input units"),
         ("attacked", "tokens whose activations are perturbed", "tokens"),
+        ("dimension", "intrinsic dimension of the data, e.g. by nearest neighbours", "dimensions"),
         ("attempts", "samples drawn per problem", "samples"),
         ("kl", "Kullback-Leibler divergence from the initial policy", "nats"),
         ("thinking_tokens", "tokens spent before the answer", "tokens"),
@@ -109,6 +110,8 @@ def _columns() -> dict[str, Column]:
         ("score", "task score", "1"),
         ("bleu", "BLEU of a translation", "1"),
         ("degradation", "loss added by a change: quantisation, attack, compression", "see convention"),
+        ("knowledge", "facts that a model has stored, in bits", "bits"),
+        ("controlled", "output tokens that an attack controls", "tokens"),
     ]
     bounded = [
         ("share", "weight of a domain or task in the training mixture", "1", 1.0),

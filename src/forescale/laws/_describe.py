@@ -16,11 +16,12 @@ _WIDTH = 100
 
 
 def describe(law: Law) -> str:
-    """The law as plain text: formula, parameters, questions, traps, papers, constants as printed and in full."""
+    """The law as plain text: formula, columns, parameters, questions, traps, papers, constants as printed and in full."""
     blocks = [f"{law.id}: {law.title}", "", *_wrap(law.meaning)]
     blocks += _section("Formula", [law.expression or formula_text(law)])
     along = [] if law.schedule is None else [f"{law.schedule}: the learning rate of every step, from the curves"]
     blocks += _section("Inputs", [*(f"{name}: {_column(name, law)}" for name in law.inputs), *along])
+    blocks += _section("Predicts", [f"{law.output}: {_column(law.output, law)}"])
     blocks += _section("Parameters", [f"{name}: {_parameter(p)}" for name, p in law.params.items()])
     blocks += _section("Answers", [", ".join(law.valid_for)])
     blocks += _section("Refuses", [f"{question}: {why}" for question, why in law.refuses.items()])

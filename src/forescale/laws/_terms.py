@@ -47,6 +47,12 @@ def log_coefficients(y: Any, *columns: Any) -> Any:
     return np.linalg.lstsq(matrix, np.log(y), rcond=None)[0]
 
 
+def log_line(x: Any, y: Any) -> dict[str, Any]:
+    """Starts of y = a x^b: the regression of the logarithms."""
+    level, b = log_coefficients(y, x)
+    return {"a": np.exp([level]), "b": np.array([b])}
+
+
 def domain_names(head: str, columns: tuple[str, ...]) -> tuple[str, ...]:
     """Names of parameters that belong to the domains of a mixture: K, (weight_c4, weight_book) -> K_c4, K_book."""
     return tuple(f"{head}_{column.removeprefix('weight_')}" for column in columns)

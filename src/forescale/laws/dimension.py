@@ -7,7 +7,7 @@ task. Resolution-limited: the smaller resource resolves a manifold of dimension 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,6 @@ from forescale.laws._terms import power_term
 from forescale.numerics.curves import best, regressions
 
 Array = NDArray[np.float64]
-
-VARIANCE_LIMITED = (0.85, 1.15)
-"""Exponents that count as 1."""
 
 SMOOTHNESS = (1.0, 4.0)
 """Numerators of the exponent c / d: 1 from Lipschitz bounds, 4 for piecewise linear interpolation (ReLU networks)."""
@@ -37,7 +34,7 @@ def variance(D: Any, E: Any, V: Any) -> Any:
 
 
 class _Excess:
-    """excess = s2 P / (D - P - 1), P = N: least squares with P Gaussian features on D > P + 1 samples.
+    """L = s2 N / (D - N - 1), N features, D > N + 1 samples (classical; the example of variance-limited scaling).
 
     A class, because it looks at its inputs before it computes.
     """
@@ -56,13 +53,6 @@ class _Excess:
 def exponent_of_dimension(dimension: float) -> tuple[float, float]:
     """Least and largest exponent in D that a dimension of the data suggests: 1 / d and 4 / d."""
     return SMOOTHNESS[0] / dimension, SMOOTHNESS[1] / dimension
-
-
-def regime(exponent: float) -> Literal["variance-limited", "resolution-limited", "faster than either"]:
-    """What an exponent of the excess loss says. A variance-limited curve says nothing about the limiting resource."""
-    if exponent > VARIANCE_LIMITED[1]:
-        return "faster than either"
-    return "variance-limited" if exponent >= VARIANCE_LIMITED[0] else "resolution-limited"
 
 
 def resolved_starts(D: Array, dimension: Array, y: Array) -> dict[str, Array]:
@@ -104,7 +94,8 @@ dimension_law = Law(
         "Where data lie on a manifold of dimension d, a network resolves it with D samples to a distance D^(-1/d), "
         "and the error falls as D^(-c/d): c near 4 for piecewise linear interpolation of a smooth target. The column "
         "`dimension` is measured on the data (by nearest neighbours), one value per data set. For one data set "
-        "alone, power(D) with the exponent c / d is the same law."
+        "alone, power(D) with the exponent c / d is the same law, and theory expects that exponent between 1 / d and "
+        "4 / d (`exponent_of_dimension`)."
     ),
     traps=(
         "Estimates of dimension are too low above about 10: at a true 20 they say 14 to 17, and c comes out too low.",
@@ -136,7 +127,7 @@ variance_limited = Law(
     meaning=(
         "With ample data a model of fixed size approaches its limit as 1 / D, for any task with a smooth loss; with "
         "ample width a model on fixed data as 1 / width: variance-limited(width). The exponent 1 carries no news "
-        "about the task: it is power-floor with the exponent held, and a check of regimes."
+        "about the task: it is power-floor with the exponent held; fs.regimes says where a curve has it."
     ),
     traps=(
         "It holds where D is much larger than what the model can use; elsewhere the exponent is that of the data.",
@@ -164,8 +155,8 @@ regression_excess = Law(
     latex=r"L = \frac{s_{2} \, N}{D - N - 1}",
     meaning=(
         "Least squares with N Gaussian features on D samples loses s2 N / (D - N - 1) on average over what the best "
-        "coefficients give. The yardstick for variance-limited scaling: 1 / D for D far above N, and a pole at D = N "
-        "+ 1, of which a pure power law knows nothing."
+        "coefficients give. The yardstick for variance-limited scaling: 1 / D for D far above N, and a pole at "
+        "D = N + 1, of which a pure power law knows nothing. N counts the features."
     ),
     traps=(
         "For D > N + 1 only; below, the pseudo-inverse has another law (double descent).",

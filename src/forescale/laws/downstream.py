@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._law import Check, Law, Parameter, Published, amplitude, exponent, location, real
-from forescale.numerics.curves import best, regressions
+from forescale.numerics.curves import best, regressions, spaced
 
 Array = NDArray[np.float64]
 
@@ -58,9 +58,8 @@ def accuracy_starts(loss: Array, y: Array) -> dict[str, Array]:
     Where the middle lies below all losses only a tail is seen, and the objective is a long bent valley: without the
     finer grid least squares crawls along it.
     """
-    if loss.size > MOST_ROWS:
-        some = np.argsort(loss, kind="stable")[np.linspace(0, loss.size - 1, MOST_ROWS).round().astype(np.intp)]
-        loss, y = loss[some], y[some]
+    some = spaced(loss, MOST_ROWS)
+    loss, y = loss[some], y[some]
     low, high = float(loss.min()), float(loss.max())
     span = (high - low) or 1.0
     middle, steep = (
@@ -206,7 +205,7 @@ def _ladder(
         note=(
             f"{task}; five examples in the prompt, loss in bits per byte of the right answer. Our fit by the "
             "authors' protocol to 16 released runs (1,401 checkpoints and the anchor, see the estimator ladder), "
-            "which rounds to their coefficients. Where b is 1 the anchor holds it there."
+            "which rounds to their coefficients. A b of 1 is the end of the range that the protocol allows."
         ),
     )
 
@@ -235,7 +234,7 @@ accuracy_sigmoid = Law(
         "at the loss that a law in N and D predicts for the large one: the second step of a model ladder."
     ),
     traps=(
-        "b and a are pinned by an anchor of accuracy 1 at loss 0; without it the upper end is extrapolated.",
+        "In the paper a and b hang on an added point of accuracy 1 at loss 0; without it b is extrapolated.",
         "Nothing keeps b below 1: where a fit puts it above, fit again with accuracy-sigmoid.fix(b=1).",
         "An error of .05 bits per byte costs several points of accuracy where the sigmoid is steep.",
         "Ranked classification only: with another format of the same task the sigmoid is another.",
@@ -307,9 +306,9 @@ accuracy_direct = Law(
     inputs=("N", "D"),
     output="score",
     params={
-        "A": amplitude("what finite parameters cost, in nats of accuracy"),
+        "A": amplitude("what finite parameters add to -log(accuracy), at N = 1"),
         "alpha": exponent("how fast more parameters help"),
-        "B": amplitude("what finite data cost, in nats of accuracy"),
+        "B": amplitude("what finite data add to -log(accuracy), at D = 1"),
         "beta": exponent("how fast more tokens help"),
     },
     formula=direct,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks that small models almost never pass, measured finely enough to be predicted (Hu et al. 2024, PassUntil)."""
+"""Tasks that small models almost never pass, measured finely enough to be predicted (Hu et al. 2023, PassUntil)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 
 def passed(N: Any, c: Any, alpha: Any) -> Any:
-    """PU(N) = exp(-c N^-alpha) (Hu et al. 2024, eq. 3)."""
+    """PU(N) = exp(-c N^-alpha) (Hu et al. 2023, eq. 3)."""
     return np.exp(-c * N**-alpha)
 
 

@@ -88,7 +88,7 @@ _PER_IMAGE = {
     "image-vq-32": (3246.0, 3.1e19, 0.12),
 }
 
-# domain -> ((least, largest N), (least, largest C)) of the models, as a table of published laws by Villalobos has them.
+# domain -> ((least, largest N), (least, largest C)) of the models, from a table of published laws by Villalobos.
 _RANGES: Mapping[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "image-8": ((1e5, 3e8), (1e13, 8.64e19)),
     "image-16": ((1e5, 2e9), (1.73e14, 8.64e20)),
@@ -233,8 +233,8 @@ henighan_c = Law(
     ),
     traps=(
         "C_c is stored in FLOP; the paper counts PF-days of 8.64e19 FLOP.",
-        "C_c is exponentially sensitive to alpha_C: the rounding of that to two digits alone moves it by a factor of 1.2 "
-        "to 3, for whole images of up to 20. Compare losses, not C_c.",
+        "C_c is exponentially sensitive to alpha_C, whose rounding to two digits alone moves it by a factor of 1.2 "
+        "to 3, for whole images of up to 20: compare losses, not C_c.",
         "It follows a frontier: points of one learning curve are not independent, and runs off the best size lie "
         "above it.",
     ),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._law import Law, Parameter, amplitude, exponent, floor, location
-from forescale.numerics.curves import best, regressions
+from forescale.numerics.curves import above_floor, best
 
 Array = NDArray[np.float64]
 
@@ -28,16 +28,7 @@ def starts(D: Array, y: Array) -> dict[str, Array]:
         g.ravel() for g in np.meshgrid(knees, [0.06, 0.15, 0.3, 0.6, 1.2, 2.5], [0.12, 0.4, 1.2, 4.0], indexing="ij")
     )
     shape = error(D, 0.0, 1.0, K[:, None], beta[:, None], w[:, None])
-    columns = np.stack([np.ones_like(shape), shape], axis=1)
-    found, left = regressions(columns, y, 1.0 / y**2)
-    E, drop = found[:, 0], found[:, 1]
-    # A floor below zero moves up to a twentieth of the least error, and the drop follows.
-    low = E <= 0
-    E = np.where(low, 0.05 * y.min(), E)
-    again = ((y - E[:, None]) * shape / y**2).sum(axis=1) / (shape**2 / y**2).sum(axis=1)
-    drop = np.where(low, again, drop)
-    left = np.where(low, (((E[:, None] + drop[:, None] * shape) / y - 1.0) ** 2).sum(axis=1), left)
-    left = np.where(drop > 0, left, np.inf)
+    E, drop, left = above_floor(shape, y)
     places = np.stack([np.log(K), 2.0 * np.log(beta), np.log(w)], axis=1)
     chosen = best(left, places, 8, 1.2)
     return {"E": E[chosen], "E_0": (E + drop)[chosen], "K": K[chosen], "beta": beta[chosen], "w": w[chosen]}

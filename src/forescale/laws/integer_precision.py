@@ -74,8 +74,8 @@ integer_precision = Law(
         r"\left( 1 - e^{-\mathrm{activation}_{bits} / \gamma_{a}} \right)"
     ),
     meaning=(
-        "A model trained in few bits behaves like one of fewer parameters in full precision, and the loss of weights "
-        "and of activations multiply. Each keeps the share 1 - exp(-bits / gamma). Use it to interpolate between "
+        "A model trained in few bits behaves like one of fewer parameters in full precision, and the shares "
+        "that weights and activations keep, 1 - exp(-bits / gamma) each, multiply. Use it to interpolate between "
         "precisions that were trained, or to ask which size at 4 bits is worth one at 16."
     ),
     traps=(

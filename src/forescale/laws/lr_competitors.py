@@ -10,12 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from forescale.laws._law import Check, Law, Published, amplitude, real
-from forescale.laws._terms import log_coefficients
-
-Array = NDArray[np.float64]
+from forescale.laws._terms import log_line
 
 
 def of_compute(C: Any, a: Any, b: Any) -> Any:
@@ -31,12 +28,6 @@ def of_size(N: Any, a: Any, b: Any) -> Any:
 def of_log_size(N: Any, a: Any, b: Any) -> Any:
     """lr(N) = a - b ln N (Kaplan et al. 2020)."""
     return a - b * np.log(N)
-
-
-def starts(x: Array, y: Array) -> dict[str, Array]:
-    """A regression of the logarithms."""
-    level, b = log_coefficients(y, x)
-    return {"a": np.exp([level]), "b": np.array([b])}
 
 
 _DEEPSEEK = (
@@ -75,7 +66,7 @@ def _law(
         linear=("a",),
         loss="log-squared",
         refuses={"compute-optimal": _NOT_A_LOSS},
-        starts=starts,
+        starts=log_line,
         latex=rf"{symbol}({of}) = a \, {of}^{{b}}",
         meaning=meaning,
         traps=traps,

@@ -30,13 +30,13 @@ def reinforced(kl: Any, alpha: Any, beta: Any) -> Any:
 
 
 def peak_best_of_n(alpha: float, beta: float) -> dict[str, float]:
-    """Where best-of-n stops to gain: d = alpha / (2 beta), the KL there, and the gain alpha^2 / (4 beta)."""
+    """Where best-of-n stops gaining: d = alpha / (2 beta), the KL there, and the gain alpha^2 / (4 beta)."""
     d = alpha / (2.0 * beta)
     return {"d": d, "kl": d * d, "score": alpha * alpha / (4.0 * beta)}
 
 
 def peak_reinforced(alpha: float, beta: float) -> dict[str, float]:
-    """Where reinforcement learning stops to gain: d = exp(alpha / beta - 1), the KL there, and the gain beta d."""
+    """Where reinforcement learning stops gaining: d = exp(alpha / beta - 1), the KL there, and the gain beta d."""
     d = float(np.exp(alpha / beta - 1.0))
     return {"d": d, "kl": d * d, "score": beta * d}
 
@@ -104,8 +104,8 @@ overoptimisation_bon = Law(
     latex=r"R(d) = d \, (\alpha - \beta d), \quad d = \sqrt{\mathrm{kl}}",
     meaning=(
         "True reward of the sample that a learned reward ranks first among n, over the distance d = sqrt(KL), KL = "
-        "log n - (n - 1) / n: it rises, peaks at d = alpha / (2 beta), gain alpha^2 / (4 beta), and falls. Larger "
-        "reward models raise alpha and lower beta about as their log size."
+        "log n - (n - 1) / n: it rises, peaks at d = alpha / (2 beta), gain alpha^2 / (4 beta), and falls. Both "
+        "constants change about as the logarithm of the size of the reward model."
     ),
     traps=(*_TRAPS, "log n - (n - 1) / n is an upper bound of the KL where samples tie."),
     papers=("gao2022", "beirami2024"),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._law import Law, amplitude, exponent, floor
-from forescale.numerics.curves import best, regressions
+from forescale.numerics.curves import above_floor, best
 
 Array = NDArray[np.float64]
 
@@ -24,15 +24,7 @@ def starts(D: Array, y: Array) -> dict[str, Array]:
     knees = np.concatenate([[1e-3 * D.min()], np.geomspace(0.3 * D.min(), 3.0 * D.max(), 9)])
     beta, knee = (g.ravel() for g in np.meshgrid([0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6], knees, indexing="ij"))
     D_l = knee**beta
-    column = 1.0 / (D_l[:, None] + D ** beta[:, None])
-    columns = np.stack([np.ones_like(column), column], axis=1)
-    found, left = regressions(columns, y, 1.0 / y**2)
-    E, B = found[:, 0], found[:, 1]
-    # A floor below zero moves up to a twentieth of the least loss, and B follows.
-    E = np.where(E > 0, E, 0.05 * y.min())
-    B = np.where(found[:, 0] > 0, B, ((y - E[:, None]) * column / y**2).sum(axis=1) / (column**2 / y**2).sum(axis=1))
-    left = (((E[:, None] + B[:, None] * column) / y - 1.0) ** 2).sum(axis=1)
-    left = np.where(B > 0, left, np.inf)
+    E, B, left = above_floor(1.0 / (D_l[:, None] + D ** beta[:, None]), y)
     chosen = best(left, np.stack([np.log(knee), 3.0 * np.log(beta)], axis=1), 5, 1.0)
     return {"E": E[chosen], "B": B[chosen], "D_l": D_l[chosen], "beta": beta[chosen]}
 
@@ -66,8 +58,8 @@ rectified = Law(
         "fine-tune. The same curves as m4 with s = 1, K = D_l^(1/beta) and E_0 = E + B / D_l."
     ),
     traps=(
-        "On small sets alone a straight line in the log-log plot looks right and predicts too high a loss: the bend "
-        "is the point.",
+        "On small sets alone a straight line in the log-log plot looks right and mostly predicts too high a loss (75 "
+        "of the 90 released curves, from an eighth of the data): the bend is the point.",
         "D_l, B and beta move together; compare knees D_l^(1/beta) and predictions.",
         "The loss at D = 0 is a measurement of its own: it is not on the curve exactly.",
         "One model, one task, one recipe per curve: nothing here carries over to another model.",

@@ -72,7 +72,7 @@ adversarial_power = Law(
         "gaps between the two highest logits near zero. A = R^-B; R makes models comparable."
     ),
     traps=(
-        "Use small errors (.2 % to 10 %): the choice of the window moves B by half.",
+        "Use small errors (.2 % to 10 %): the choice of the window moves B by as much as .5.",
         "B near 1 is not universal: on small easy data the margin is depleted and B is 1.3 to 1.8.",
         "Radii without any error carry information: count them by likelihood, do not drop them.",
         "Small radii of one model share its test points: errors are not independent.",

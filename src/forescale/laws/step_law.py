@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._law import Check, Law, Published, amplitude, real
-from forescale.laws._terms import log_coefficients
+from forescale.laws._terms import log_coefficients, log_line
 from forescale.numerics.curves import regressions
 
 Array = NDArray[np.float64]
@@ -32,12 +32,6 @@ def rate_starts(N: Array, D: Array, y: Array) -> dict[str, Array]:
 def batch(D: Any, a: Any, b: Any) -> Any:
     """B(D) = a D^b (Li et al. 2025, eq. 1)."""
     return a * D**b
-
-
-def batch_starts(D: Array, y: Array) -> dict[str, Array]:
-    """A regression of the logarithms."""
-    level, b = log_coefficients(y, D)
-    return {"a": np.exp([level]), "b": np.array([b])}
 
 
 def surface(
@@ -179,7 +173,7 @@ batch_power = Law(
     linear=("a",),
     loss="log-squared",
     refuses=_NOT_A_LOSS,
-    starts=batch_starts,
+    starts=log_line,
     latex=r"B(D) = a \, D^{b}",
     meaning=(
         "The batch of least loss, in tokens, together with the learning rate of lr-power: it follows the tokens of "

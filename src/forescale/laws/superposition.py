@@ -36,12 +36,12 @@ def toy_exponent(alpha: float, *, strong: bool) -> float:
 
 
 _FLOORS = {
-    "opt": (2.2074, 2.2745, 1.7193, 2.1845),
-    "qwen2.5": (1.6079, 2.1009, 1.4890, 1.9348),
-    "gpt-2": (2.3018, 2.3546, 1.9413, 2.2961),
-    "pythia": (2.1407, 2.2998, 1.5203, 2.2415),
+    "OPT": (2.2074, 2.2745, 1.7193, 2.1845),
+    "Qwen2.5": (1.6079, 2.1009, 1.4890, 1.9348),
+    "GPT-2": (2.3018, 2.3546, 1.9413, 2.2961),
+    "Pythia": (2.1407, 2.2998, 1.5203, 2.2415),
 }
-_TEXTS = ("wikitext", "c4", "pile", "bookcorpus")
+_TEXTS = {"wikitext": "WikiText", "c4": "C4", "pile": "the Pile", "bookcorpus": "BookCorpus"}
 
 superposition = Law(
     id="superposition",
@@ -68,27 +68,24 @@ superposition = Law(
     ),
     traps=(
         "Models of a family grow in depth as well: the width stands for the size.",
-        "The smallest widths deviate.",
+        "The smallest widths deviate. The widths that the constants were fitted to were not found.",
         "An exponent near 1 in width is an exponent near 1/2 in parameters where both grow together.",
     ),
     papers=("liu2025",),
     published={
-        f"liu2025-{family}-{text}": Published(
+        f"liu2025-{family.lower()}-{text}": Published(
             values={"B": level, "A": 476.08, "alpha": 0.9098},
             printed={"alpha": 0.91},
             standard_errors={"alpha": 0.036},
             source="liu2025",
             conventions={"loss": "nats/token"},
-            note=(
-                f"{family} on {text}. A and alpha are common to all 16 pairs of family and text; .036 is the error "
-                "of alpha that the authors give. Their widths were not found: no fitted range."
-            ),
+            note=f"{family} on {words}. A and alpha are shared by all 16 pairs of family and text.",
         )
         for family, floors in _FLOORS.items()
-        for text, level in zip(_TEXTS, floors)
+        for (text, words), level in zip(_TEXTS.items(), floors)
     },
     checks=(
-        Check("liu2025-opt-c4", {"width": 1024.0}, 2.2745 + 476.08 * 1024.0**-0.9098, 1e-9, "liu2025"),
-        Check("liu2025-pythia-pile", {"width": 512.0}, 1.5203 + 476.08 * 512.0**-0.9098, 1e-9, "liu2025"),
+        Check("liu2025-opt-c4", {"width": 1024.0}, 3.143278, 1e-6, "liu2025"),
+        Check("liu2025-pythia-pile", {"width": 512.0}, 3.152548, 1e-6, "liu2025"),
     ),
 )

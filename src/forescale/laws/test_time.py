@@ -19,22 +19,25 @@ Array = NDArray[np.float64]
 
 
 def doublings(thinking_tokens: Any, a: Any, b: Any) -> Any:
-    """acc = a + b log2(tokens)."""
+    """acc = a + b log2(tokens) (the regression that the slopes of Chan et al. 2025 ask for)."""
     return a + b * np.log2(thinking_tokens)
 
 
 def decades(D: Any, a: Any, b: Any) -> Any:
-    """score = a + b log10(D)."""
+    """score = a + b log10(D) (Tang et al. 2024)."""
     return a + b * np.log10(D)
 
 
 def saturating(D: Any, S: Any, A: Any, k: Any) -> Any:
-    """score = S - A D^-k."""
+    """score = S - A D^-k (the common saturating form; no paper of the list prints it)."""
     return S - A * D**-k
 
 
 def rated(members: Any, r: Any) -> Any:
-    """rho(k) = 1 / sqrt(1 + r^2 / k), k = members: the most that a score can correlate with the mean of k raters."""
+    """rho(k) = 1 / sqrt(1 + r^2 / k), k = members (classical test theory).
+
+    The most that a score can correlate with the mean of k raters.
+    """
     return 1.0 / np.sqrt(1.0 + r * r / members)
 
 
@@ -72,7 +75,8 @@ thinking = Law(
     traps=(
         "It has no ceiling: within the range of tokens that was measured only.",
         "Lengths differ by item, and hard items take longer: vary the budget on the same items, and bootstrap items.",
-        "A slope needs many items: its error is about .5 sqrt(2 (1 - rho) / items) per range of log2 tokens.",
+        "A slope needs many items: between two budgets its error is about .5 sqrt(2 (1 - rho) / items) over their "
+        "distance in doublings, rho the correlation of right answers at the two.",
         "Accuracy may fall with tokens (inverse scaling at test time): b can be negative.",
     ),
     papers=("chan2025j1", "gema2025"),

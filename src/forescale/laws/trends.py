@@ -6,72 +6,31 @@ The variable is compute C; `turning(N)`, `distracted(thinking_tokens)` read any 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from forescale.core.errors import DataError, message
 from forescale.laws._law import Law, Parameter, exponent, location, real
-from forescale.numerics.curves import best, regressions
+from forescale.numerics.curves import best, regressions, spaced
 
 Array = NDArray[np.float64]
-
-Trend = Literal["flat", "rising", "falling", "U", "inverted U"]
-
-LEAST = 4
-"""Sizes without which no turn is claimed: a parabola passes through any three."""
 
 MOST_ROWS = 200
 """Rows that a grid of starts looks at."""
 
 
 def parabola(C: Any, y_0: Any, q: Any, x_0: Any) -> Any:
-    """y = y_0 + q (log10 C - x_0)^2."""
+    """y = y_0 + q (log10 C - x_0)^2 (the quadratic that U-shapes are tested with; Wu & Lo 2024 fit it)."""
     return y_0 + q * (np.log10(C) - x_0) ** 2
 
 
 def distraction(C: Any, K: Any, s: Any, kappa: Any, K_d: Any, s_d: Any) -> Any:
-    """y = 1 / (1 + (K / C)^s) - kappa / (1 + (K_d / C)^s_d): what is learned, minus what distracts."""
-    return 1.0 / (1.0 + (K / C) ** s) - kappa / (1.0 + (K_d / C) ** s_d)
+    """y = 1 / (1 + (K / C)^s) - kappa / (1 + (K_d / C)^s_d) (our form of a cause named by McKenzie et al. 2023).
 
-
-def trend(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> tuple[Trend, float]:
-    """Which shape a curve has: flat, straight or a parabola in log10 x, by the information criterion BIC.
-
-    Args:
-        x: (n,) positive sizes. y: (n,) metric. weights: (n,) inverse variances, by default equal.
-
-    Returns:
-        The shape, and the x of its turn; NaN where the shape has none. A parabola whose vertex lies outside the data
-        is a bent monotone trend, and called that.
-
-    Raises:
-        DataError: fewer than four different x, with which no turn could be told from noise.
+    What is learned, minus what distracts.
     """
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if np.unique(x).size < LEAST:
-        raise DataError(message(f"{np.unique(x).size} different sizes", f"{LEAST} or more to tell a turn from noise"))
-    u, w = np.log10(x), np.ones_like(y) if weights is None else np.asarray(weights, dtype=np.float64)
-    scores, found = [], []
-    for degree in (0, 1, 2):
-        design = np.vander(u - u.mean(), degree + 1, increasing=True)
-        root = np.sqrt(w)[:, None]
-        beta = np.linalg.lstsq(root * design, root[:, 0] * y, rcond=None)[0]
-        left = float((w * (y - design @ beta) ** 2).sum())
-        # an exact fit has no variance to take the logarithm of
-        scores.append(
-            y.size * np.log(max(left / y.size, 1e-24 * float((w * y * y).mean()))) + degree * np.log(y.size)
-        )
-        found.append(beta)
-    chosen = int(np.argmin(scores))
-    if chosen == 0:
-        return "flat", float("nan")
-    if chosen == 2:
-        vertex = float(u.mean() - found[2][1] / (2.0 * found[2][2]))
-        if u.min() < vertex < u.max():
-            return ("U" if found[2][2] > 0 else "inverted U"), float(10.0**vertex)
-    return ("rising" if found[1][1] > 0 else "falling"), float("nan")
+    return 1.0 / (1.0 + (K / C) ** s) - kappa / (1.0 + (K_d / C) ** s_d)
 
 
 def parabola_starts(C: Array, y: Array) -> dict[str, Array]:
@@ -87,9 +46,8 @@ def parabola_starts(C: Array, y: Array) -> dict[str, Array]:
 
 def distraction_starts(C: Array, y: Array) -> dict[str, Array]:
     """The best cells of a grid of both middles and slopes, with the share of distraction by regression."""
-    if C.size > MOST_ROWS:
-        some = np.argsort(C, kind="stable")[np.linspace(0, C.size - 1, MOST_ROWS).round().astype(np.intp)]
-        C, y = C[some], y[some]
+    some = spaced(C, MOST_ROWS)
+    C, y = C[some], y[some]
     low, high = float(np.log(C.min())), float(np.log(C.max()))
     span = (high - low) or 1.0
     middles = np.linspace(low - 0.3 * span, high + 0.3 * span, 15)
@@ -129,8 +87,8 @@ turning = Law(
     latex=r"y = y_{0} + q \, (\log_{10} C - x_{0})^{2}",
     meaning=(
         "The smallest form with a turn, for metrics that get worse before they get better with scale, or better "
-        "before worse. Its vertex, with an interval, is the question: does the turn lie inside the data? `trend` "
-        "chooses between flat, straight and this one."
+        "before worse. Its vertex, with an interval, is the question: does the turn lie inside the data? "
+        "fs.regimes tests that, by this form and by the slopes on both sides."
     ),
     traps=(
         "Never extrapolated: a parabola rises without end on both sides.",
@@ -161,8 +119,9 @@ distracted = Law(
     latex=(r"y = \frac{1}{1 + (K / C)^{s}} - \frac{\kappa}{1 + (K_{d} / C)^{s_{d}}}"),
     meaning=(
         "A mechanism for U-shapes: models first learn an easier task that distracts (a strong prior, imitation), and "
-        "the true one later. Unlike a parabola it levels off at both ends, at 0 and at 1 - kappa; the metric must be "
-        "scaled so that guessing is 0 and perfection 1 - kappa or more."
+        "the true one later. Unlike a parabola it levels off on both sides: at 0, so scale the metric to 0 for "
+        "guessing, and at 1 - kappa, because a distraction once learned stays. The papers name the cause; the form "
+        "is ours."
     ),
     traps=(
         "Five numbers: half a curve, before the turn or after it, does not hold them.",

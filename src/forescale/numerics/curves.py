@@ -47,6 +47,31 @@ def regressions(columns: Array, target: Array, weights: Array) -> tuple[Array, A
     return solution / np.where(size > 0, size, 1.0)[:, :, 0], total
 
 
+def above_floor(shapes: Array, y: Array) -> tuple[Array, Array, Array]:
+    """y = E + B shape by least squares of relative errors, for each of many shapes (m, n), with E > 0.
+
+    A floor below zero moves up to a twentieth of the least y, and B follows.
+
+    Returns:
+        E, B and the sum of squared relative errors, each (m,); infinity where B is not positive.
+    """
+    weights = 1.0 / y**2
+    found, _ = regressions(np.stack([np.ones_like(shapes), shapes], axis=1), y, weights)
+    E, B = found[:, 0], found[:, 1]
+    low = E <= 0
+    E = np.where(low, 0.05 * y.min(), E)
+    alone = ((y - E[:, None]) * shapes * weights).sum(axis=1) / (shapes**2 * weights).sum(axis=1)
+    B = np.where(low, alone, B)
+    left = (((E[:, None] + B[:, None] * shapes) / y - 1.0) ** 2).sum(axis=1)
+    return E, B, np.where(B > 0, left, np.inf)
+
+
+def spaced(x: Array, most: int) -> NDArray[np.intp]:
+    """Indices of up to `most` rows, evenly spaced in the order of x (n,): enough to rank the cells of a grid."""
+    order = np.argsort(x, kind="stable")
+    return order if x.size <= most else order[np.linspace(0, x.size - 1, most).round().astype(np.intp)]
+
+
 def best(scores: Array, places: Array, keep: int, apart: float) -> NDArray[np.intp]:
     """Indices of up to `keep` of the lowest scores whose places (m, q) differ by more than `apart`."""
     chosen: list[int] = []

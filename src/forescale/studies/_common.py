@@ -19,6 +19,11 @@ def relative_errors(fit: fs.Fit, runs: fs.Runs) -> Array:
     return np.abs(fit.predict(runs).estimate / runs["loss"] - 1)
 
 
+def log_errors(fit: fs.Fit, runs: fs.Runs) -> Array:
+    """(n,) log of predicted over observed loss."""
+    return np.log(fit.predict(runs).estimate / runs["loss"])
+
+
 def rms(values: Array) -> float:
     """Root mean square."""
     return float(np.sqrt(np.mean(values**2)))

@@ -219,7 +219,7 @@ def page(study: Study, outcome: Outcome, commands: Sequence[str] = ()) -> Any:
     from forescale.reporting.study import page as made
 
     claims = [
-        (c.text, shown(c.ours), shown(c.theirs), c.verdict, " ".join(part for part in (c.source, c.note) if part))
+        (c.text, shown(c.ours), shown(c.theirs), c.verdict, ". ".join(part for part in (c.source, c.note) if part))
         for c in outcome.claims
     ]
     return made(

@@ -7,7 +7,8 @@ import numpy as np
 
 import forescale as fs
 from forescale.reporting.charts.xy import Series, xy
-from forescale.studies._study import Claim, Outcome, Study, better, holds, measured, reproduced
+from forescale.studies._common import fewer_errors, relative_errors
+from forescale.studies._study import Claim, Outcome, Study, measured, reproduced
 
 SOURCE = "Chen et al. 2025, fitting script"
 CORPORA = {"pile": "chen2025-pile", "stack_v2_python": "chen2025-stack"}
@@ -23,13 +24,13 @@ def run() -> Outcome:
         runs = fs.dataset("parscale", dataset=corpus)
         fit = fs.fit(runs, law)
         published = law.constants(source)
-        for name, within in (("E", 0.001), ("alpha", 0.005), ("k", 0.005)):
+        for name in ("E", "alpha", "k"):
             claims.append(
                 reproduced(
                     f"{corpus}: {name}",
                     ours=fit.params[name],
                     theirs=published[name],
-                    within=within,
+                    within=0.001,
                     relative=True,
                     source=SOURCE,
                 )
@@ -37,7 +38,7 @@ def run() -> Outcome:
         predicted = fit.predict(runs).estimate
         r2 = 1 - ((runs["loss"] - predicted) ** 2).sum() / ((runs["loss"] - runs["loss"].mean()) ** 2).sum()
         claims.append(reproduced(f"{corpus}: R2", ours=r2, theirs=R2[corpus], within=1e-4, source=SOURCE))
-        claims += _held_out(corpus, runs)
+        claims += _held_out(corpus, runs, fit)
         series += _drawn(corpus, runs, fit)
     return Outcome(
         claims=tuple(claims),
@@ -59,36 +60,20 @@ def run() -> Outcome:
     )
 
 
-def _held_out(corpus: str, runs: fs.Runs) -> list[Claim]:
+def _held_out(corpus: str, runs: fs.Runs, fit: fs.Fit) -> list[Claim]:
+    """Errors on hidden runs, against those of laws without streams, and with streams of one correlation."""
     found = []
-    for what, hidden in (("eight streams", runs["P"] == 8), ("the largest model", runs["N"] > 4e9)):
-        fit = fs.fit(runs.where(~hidden), "parscale")
-        rest = runs.where(hidden)
-        error = float(np.mean(np.abs(fit.predict(rest).estimate / rest["loss"] - 1)))
-        plain = fs.fit(runs.where(~hidden), "power-floor(N)").predict(rest).estimate
-        without = float(np.mean(np.abs(plain / rest["loss"] - 1)))
-        found.append(
-            holds(
-                f"{corpus}: error on {what}, hidden", ours=error, most=without, source="the same law without streams"
-            )
-        )
     eight = runs["P"] == 8
-    errors = [
-        float(
-            np.mean(
-                np.abs(fs.fit(runs.where(~eight), law).predict(runs.where(eight)).estimate / runs["loss"][eight] - 1)
-            )
+    for what, hidden, rival, source in (
+        ("eight streams", eight, "power-floor(N)", "the same law without streams"),
+        ("eight streams", eight, "parscale-correlated", "the theory of streams with one correlation"),
+        ("the largest model", runs["N"] > 4e9, "power-floor(N)", "the same law without streams"),
+    ):
+        ours, theirs = (
+            relative_errors(fs.fit(runs.where(~hidden), law), runs.where(hidden)) for law in ("parscale", rival)
         )
-        for law in ("parscale", "parscale-correlated")
-    ]
-    found.append(
-        better(
-            f"{corpus}: error on eight streams, hidden, by ln P",
-            ours=errors[0],
-            theirs=errors[1],
-            source="parscale-correlated, the theory of streams with one correlation",
-        )
-    )
+        text = f"{corpus}: error on {what}, hidden, against {rival}"
+        found.append(fewer_errors(text, ours=ours, theirs=theirs, source=source))
     found.append(measured(f"{corpus}: parameters that eight streams are worth", 1 + fit.params["k"] * np.log(8)))
     return found
 

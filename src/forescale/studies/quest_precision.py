@@ -36,7 +36,7 @@ def run() -> Outcome:
         sentence=(
             f"A parameter in four bits (weights and activations) is worth {eff['w4a4']:.2f} of one in 16, in three "
             f"{eff['w3a3']:.2f}, in two {eff['w2a2']:.2f}; with one number per scheme, sizes and lengths that were "
-            "hidden are predicted to half a percent, and better than by one exponential curve in bits."
+            "hidden are predicted to half a percent. One exponential curve in bits misses the shortest runs by two."
         ),
         charts={"collapse": collapse(runs, fit, eff), "worth": worth(eff)},
         tables=(

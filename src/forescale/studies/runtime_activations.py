@@ -7,10 +7,10 @@ import numpy as np
 
 import forescale as fs
 from forescale.reporting.charts.xy import Series, xy
-from forescale.studies._study import Claim, Outcome, Study, better, holds, measured, reproduced
+from forescale.studies._common import fewer_errors, rms
+from forescale.studies._study import Claim, Outcome, Study, holds, measured
 
-DOLLAR = "Dollár et al. 2021, on accelerators; figures from an earlier regression on the same 24 models"
-BELLO = "an earlier fit to the published table of ResNet-RS"
+DOLLAR = "Dollár et al. 2021: activations track time on accelerators better than FLOP"
 ACCELERATORS = {
     "timm-inference": "inference on a GPU (1,441 models)",
     "timm-training": "training on a GPU (665 models)",
@@ -26,9 +26,11 @@ ENOUGH = 10
 
 TIME = fs.law("runtime-power")
 
+WORK = {"macs": "multiply-adds", "flops": "FLOP"}
+
 
 def run() -> Outcome:
-    """RegNets as published, then timm's models on three machines, then the time law of ResNet-RS."""
+    """RegNets, then timm's models on three machines, then error against time for ResNet-RS."""
     claims = [
         *regnets(),
         *(claim for name, words in ACCELERATORS.items() for claim in accelerator(name, words)),
@@ -48,29 +50,21 @@ def run() -> Outcome:
 def regnets() -> list[Claim]:
     """The correlations of training time in the model zoo of pycls."""
     runs = fs.dataset("regnet-runtime")
-    claims = [
-        reproduced(
-            f"RegNets: correlation of training time with {words}",
-            ours=correlation(runs["seconds"], runs[column]),
-            theirs=theirs,
-            within=0.001,
-            source=DOLLAR,
-        )
-        for words, column, theirs in (
-            ("activations", "acts", 0.950),
-            ("FLOP", "flops", 0.855),
-            ("parameters", "N", 0.820),
-        )
-    ]
+    time = {column: correlation(runs["seconds"], runs[column]) for column in ("acts", "flops", "N")}
     slope = fs.fit(runs, TIME.on(size="flops"))
     acts = np.polyfit(np.log(runs["flops"]), np.log(runs["acts"]), 1)[0]
-    claims += [
-        reproduced(
-            "RegNets: exponent of activations in FLOP", ours=float(acts), theirs=0.533, within=0.001, source=DOLLAR
+    return [
+        holds(
+            f"{len(runs)} RegNets: correlation of training time with activations, less the one with FLOP",
+            ours=time["acts"] - time["flops"],
+            least=0.0,
+            source=DOLLAR,
+            note="{acts:.3f} with activations, {flops:.3f} with FLOP, {N:.3f} with parameters.".format(**time),
         ),
+        measured("RegNets: exponent of activations in FLOP", float(acts)),
         measured("RegNets: exponent of training time in FLOP", slope.params["k"]),
+        hidden("RegNets", runs, "flops"),
     ]
-    return [*claims, *hidden("RegNets", runs, "flops")]
 
 
 def inside(runs: fs.Runs) -> np.ndarray:
@@ -92,18 +86,19 @@ def accelerator(name: str, words: str) -> list[Claim]:
             f"{words}: share of {len(both)} families in which activations correlate more with time",
             ours=float(np.mean(both[:, 0] > both[:, 1])),
             least=0.5,
-            source="Dollár et al. 2021: activations track time on accelerators better than FLOP",
+            source=DOLLAR,
+            note="Half would be chance.",
         ),
         measured(f"{words}: median correlation inside families, log time with log activations", float(acts)),
         measured(f"{words}: the same with log multiply-adds", float(macs)),
-        *hidden(words, runs, "macs"),
+        hidden(words, runs, "macs"),
     ]
 
 
 def elsewhere(name: str, words: str) -> list[Claim]:
     """The same figures where the claim is not made."""
     runs = fs.dataset(name)
-    both, (acts, macs) = inside(runs), errors(runs, "macs")
+    both, (acts, macs) = inside(runs), (float(e.mean()) for e in errors(runs, "macs"))
     share = float(np.mean(both[:, 0] > both[:, 1]))
     return [
         measured(f"{words}: share of {len(both)} families in which activations correlate more with time", share),
@@ -112,46 +107,41 @@ def elsewhere(name: str, words: str) -> list[Claim]:
     ]
 
 
-def errors(runs: fs.Runs, work: str) -> tuple[float, float]:
-    """Times of the largest fifth by work from those of the others: by a power of activations, by one of the work."""
+def errors(runs: fs.Runs, work: str) -> tuple[np.ndarray, np.ndarray]:
+    """Errors of log time on the largest fifth by work, from the others: by a power of activations, or of the work."""
     large = runs[work] > np.quantile(runs[work], LARGEST)
     rest = runs.where(large)
 
-    def error(column: str) -> float:
+    def error(column: str) -> np.ndarray:
         fit = fs.fit(runs.where(~large), TIME.on(size=column))
-        return float(np.mean(np.abs(np.log(fit.predict(rest).estimate / rest["seconds"]))))
+        return np.abs(np.log(fit.predict(rest).estimate / rest["seconds"]))
 
     return error("acts"), error(work)
 
 
-def hidden(words: str, runs: fs.Runs, work: str) -> list[Claim]:
+def hidden(words: str, runs: fs.Runs, work: str) -> Claim:
     """Which of the two predicts the hidden times better."""
     ours, theirs = errors(runs, work)
-    return [
-        better(
-            f"{words}: mean error of log time on the largest fifth, hidden",
-            ours=ours,
-            theirs=theirs,
-            source="the same power of multiply-adds",
-        )
-    ]
+    text = f"{words}: mean error of log time on the largest fifth, hidden, by activations"
+    return fewer_errors(text, ours=ours, theirs=theirs, source=f"the same power of {WORK[work]}")
 
 
 def resnets() -> list[Claim]:
     """Error of ResNet-RS against its time on a TPU."""
     runs = fs.dataset("resnet-rs")
     fit = fs.fit(runs, "power-floor(tpu_ms)", loss="log-squared")
-    off = np.log(fit.predict(runs).estimate / runs["loss"])
-    stated = (
-        ("E, %", 100 * fit.params["E"], 14.31, 0.005),
-        ("A, %", 100 * fit.params["A"], 60.9, 0.05),
-        ("exponent of time", fit.params["alpha"], 0.510, 5e-4),
-        ("root mean square of log residuals, %", 100 * float(np.sqrt(np.mean(off**2))), 0.70, 0.005),
-        ("error at 4,000 ms, %", 100 * float(fit.predict(tpu_ms=4000.0).estimate[0]), 15.19, 0.01),
-    )
+    off = rms(np.log(fit.predict(runs).estimate / runs["loss"]))
     return [
-        reproduced(f"ResNet-RS: {what}", ours=ours, theirs=theirs, within=within, source=BELLO)
-        for what, ours, theirs, within in stated
+        measured(
+            f"ResNet-RS, {len(runs)} models: exponent of error in time, above a floor",
+            fit.params["alpha"],
+            note=f"Floor {100 * fit.params['E']:.2f} %; scatter {100 * off:.2f} % of the error.",
+        ),
+        measured(
+            "ResNet-RS: error at 4,000 ms, %",
+            100 * float(fit.predict(tpu_ms=4000.0).estimate[0]),
+            note=f"The slowest here takes {runs['tpu_ms'].max():,.0f} ms.",
+        ),
     ]
 
 

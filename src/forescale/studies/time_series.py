@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 import forescale as fs
 from forescale.reporting.charts.xy import Series, xy
-from forescale.studies._study import Claim, Outcome, Study, Table, holds, measured, reproduced
+from forescale.studies._study import Claim, Outcome, Study, Table, holds, measured
 
 Array = NDArray[np.float64]
 
 FAMILIES = {"chronos-t5": "Chronos-T5", "chronos-bolt": "Chronos-Bolt"}
 BENCHMARKS = ("in-domain", "zero-shot")
 DRAWS = 4000
-YAO = "Yao et al. 2024, encoders of their own, likelihood against parameters"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +71,9 @@ def run() -> Outcome:
     """Slopes of two families inside and outside, by two metrics; the largest model from the smaller ones."""
     rng = np.random.default_rng(0)
     claims: list[Claim] = []
+    largest: list[Claim] = []
     rows: list[tuple[str, ...]] = []
+    pairs: list[tuple[str, ...]] = []
     series: list[Series] = []
     for metric in ("WQL", "MASE"):
         runs = fs.dataset("chronos-sizes", metric=metric)
@@ -88,30 +89,21 @@ def run() -> Outcome:
                      f"{table['loss'].min():.4f}")
                 )  # fmt: skip
                 if metric == "WQL":
-                    claims += _largest(words, benchmark, table)
+                    largest += _largest(words, benchmark, table)
                     grid = np.geomspace(6e6, 1e9, 40)
                     name = f"{words}, {benchmark}"
                     series += [
                         Series(name, table["N"], table["loss"]),
                         Series(name, grid, fit.predict(N=grid).estimate, "line"),
                     ]
-        claims = [*_slopes(metric, found, rng), *claims, *_levels(metric, runs)]
-    law = fs.law("time-series-N")
-    claims.append(
-        reproduced(
-            "L(1e9) of Yao's encoder inside its distribution, from the printed constants",
-            ours=float(law(law.constants("yao2024-encoder-id"), N=1e9)),
-            theirs=1.658,
-            within=1e-3,
-            source="Yao et al. 2024, figures",
-        )
-    )
+        claims += _alike(metric, found)
+        pairs += _bolt(metric, runs, found, rng)
     return Outcome(
-        claims=tuple(claims),
+        claims=(*claims, *largest),
         sentence=(
-            "Errors of Chronos models fall by about two per cent per e-fold of parameters, inside and outside the "
-            "training data alike and as slowly as Yao's likelihoods; only the level differs. Bolt's changes lower "
-            "the level; a steeper slope shows in one of four comparisons, MASE outside."
+            "Errors of Chronos models fall by one to three per cent per e-fold of parameters, on the data sets they "
+            "were trained on as on others, as far as 42 data sets tell: a difference of a hundredth would go unseen. "
+            "Levels do differ, and the level is what Bolt's changes lower."
         ),
         charts={
             "sizes": xy(
@@ -130,68 +122,55 @@ def run() -> Outcome:
                 "Fall of log error per e-fold of parameters (90 %, over data sets)",
                 ("family", "data", "metric", "slope", "level k", "least error"),
                 tuple(rows),
-                "Level: log of the error at one parameter; it and the slope move together.",
+                "WQL: weighted quantile loss, MASE: mean absolute scaled error, over those of a seasonal naive "
+                "forecast. Level: log of the error at one parameter; it and the slope move together. The published slopes of "
+                "likelihoods against parameters (Yao et al. 2024) are .023 to .029 for encoders, .015 to .017 for "
+                "decoders: other models, another metric.",
+            ),
+            Table(
+                "Bolt against T5",
+                ("metric", "data", "slope of Bolt less that of T5 (90 %)", "error of Bolt over T5 at 200M"),
+                tuple(pairs),
+                "Of four such intervals one leaves zero out by chance in a third of all studies.",
             ),
         ),
     )
 
 
-def _slopes(metric: str, found: dict[tuple[str, str], Slopes], rng: np.random.Generator) -> list[Claim]:
+def _alike(metric: str, found: dict[tuple[str, str], Slopes]) -> list[Claim]:
+    """Whether the slopes inside and outside can be told apart."""
     claims = []
     for family, words in FAMILIES.items():
         inside, outside = (found[family, benchmark] for benchmark in BENCHMARKS)
-        gap = np.quantile(inside.draws - outside.draws, [0.05, 0.95])
+        low, high = np.quantile(inside.draws - outside.draws, [0.05, 0.95])
+        half = 0.5 * float(high - low)
         claims.append(
             holds(
-                f"{words}, {metric}: slope inside less slope outside, lower end of 90 %",
-                ours=float(gap[0]),
-                most=0.0,
+                f"{words}, {metric}: slope inside the training data less slope outside",
+                ours=inside.mean - outside.mean,
+                least=-half,
+                most=half,
                 source="Yao et al. 2024: slopes are alike, levels differ",
-                note=f"{inside.mean - outside.mean:.4f}, 90 % from {gap[0]:.4f} to {gap[1]:.4f}.",
+                note=f"90 % from {low:.4f} to {high:.4f}; the bar is half the width of that.",
             )
         )
-    if metric == "WQL":
-        for benchmark, theirs, what in (("in-domain", 0.029, "inside"), ("zero-shot", 0.026, "long-horizon sets")):
-            own = found["chronos-t5", benchmark]
-            low, high = own.interval
-            claims.append(
-                reproduced(
-                    f"Chronos-T5, {metric}, {benchmark}: slope in N",
-                    ours=own.mean,
-                    theirs=theirs,
-                    within=0.5 * (high - low),
-                    source=f"{YAO}, {what}",
-                    note="Other models, another metric: the bar is half of our 90 % interval.",
-                )
-            )
+    return claims
+
+
+def _bolt(
+    metric: str, runs: fs.Runs, found: dict[tuple[str, str], Slopes], rng: np.random.Generator
+) -> list[tuple[str, ...]]:
+    """Slope and level of Bolt against T5 on the same data sets, so that what these share cancels."""
+    rows: list[tuple[str, ...]] = []
     for benchmark in BENCHMARKS:
-        one, two = found["chronos-bolt", benchmark], found["chronos-t5", benchmark]
-        each = one.each - two.each  # the same data sets, so that what they share cancels
+        each = found["chronos-bolt", benchmark].each - found["chronos-t5", benchmark].each
         low, high = np.quantile(_drawn(each, rng), [0.05, 0.95])
-        claims.append(
-            measured(
-                f"{metric}, {benchmark}: slope of Bolt less slope of T5",
-                float(each.mean()),
-                note=f"90 % from {low:.4f} to {high:.4f}.",
-            )
-        )
-    return claims
-
-
-def _levels(metric: str, runs: fs.Runs) -> list[Claim]:
-    """Bolt over T5 at about 200M parameters."""
-    claims = []
-    for benchmark in BENCHMARKS:
-        level = [
-            float(
-                np.log(runs["relative"][(runs.labels["model"] == m) & (runs.labels["benchmark"] == benchmark)]).mean()
-            )
+        one, two = (
+            np.log(runs["relative"][(runs.labels["model"] == m) & (runs.labels["benchmark"] == benchmark)]).mean()
             for m in ("chronos-bolt-base", "chronos-t5-base")
-        ]
-        claims.append(
-            measured(f"{metric}, {benchmark}: error of Bolt over T5 at 200M", float(np.exp(level[0] - level[1])))
         )
-    return claims
+        rows.append((metric, benchmark, f"{each.mean():.4f} ({low:.4f} to {high:.4f})", f"{np.exp(one - two):.3f}"))
+    return rows
 
 
 def _largest(words: str, benchmark: str, table: fs.Runs) -> list[Claim]:

@@ -59,14 +59,12 @@ class Farseer:
 
     Attributes:
         params: of the law `farseer`.
-        staged: the same after three stages, before the joint fit; empty where the grid had too few pairs.
         sizes: sizes that stage 1 could use.
         pairs: differences that it had.
         polished: whether the joint fit was made and certified.
     """
 
     params: Mapping[str, float]
-    staged: Mapping[str, float]
     sizes: int
     pairs: int
     polished: bool
@@ -179,13 +177,13 @@ def learn(runs: Runs, options: Options) -> Farseer:
             raise
         first = {}
     if not options["polish"]:
-        return Farseer(first, first, found.N.size, found.R.size, False)
+        return Farseer(first, found.N.size, found.R.size, False)
     law = find("farseer")
     if first:
         law = replace(law, starts=lambda *_: {name: np.array([first[name]]) for name in law.names})
     made = fit(runs, law)
     certified = made.convergence is not None and made.convergence.certified
-    return Farseer(dict(made.params), first, found.N.size, found.R.size, certified)
+    return Farseer(dict(made.params), found.N.size, found.R.size, certified)
 
 
 def predict(state: Farseer, columns: Mapping[str, Any]) -> Array:

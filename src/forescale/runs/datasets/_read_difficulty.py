@@ -21,7 +21,7 @@ _GROUP = re.compile(r"(\d+)_\d+_brier")
 
 def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
     """One row per model: C = training compute, `family`, `accuracy`, `score` = minus the Brier score of all
-    questions, and `score_1` ... `score_10` = the same of each group, in the order of the source.
+    questions, and `score_1` ... `score_10` = the same of each group, from the easiest questions to the hardest.
 
     Models without known compute or without scores are left out.
 
