@@ -261,7 +261,7 @@ def _study_page(name: str, study: Mapping[str, Any], table: Table) -> str:
                     (
                         c["text"],
                         _number(c["ours"]),
-                        _number(c["theirs"]),
+                        _number(c["theirs"]) + (f" ± {c['within']:.2g}" if c["within"] is not None else ""),
                         c["verdict"],
                         " ".join(part for part in (c["source"], c["note"]) if part),
                     )

@@ -59,6 +59,8 @@ def test_reproduced_is_decided_by_its_tolerance() -> None:
 
 def test_better_is_decided_by_the_smaller_error() -> None:
     assert better("x", ours=0.9, theirs=1.0, source="s").verdict == BETTER
+    named = better("x", ours=1.1, theirs=1.0, names=("a", "b"), source="s")
+    assert (named.verdict, named.good) == ("b is better out of sample", False)
     assert better("x", ours=1.1, theirs=1.0, source="s").verdict == WORSE
     assert better("x", ours=1.005, theirs=1.0, tie=0.01, source="s").verdict == EQUAL
     assert better("x", ours=0.9, theirs=1.0, higher=True, source="s").verdict == WORSE
@@ -80,7 +82,7 @@ def test_the_verdict_of_a_study_names_what_fails() -> None:
     assert Outcome((good, measured("c", 1.0)), "said").verdict == HOLDS
     assert Outcome((good, bad), "said").verdict == f"1 of 2 hold; {FAILS}: b (ours 3, bar: at most 2)"
     assert Outcome((measured("c", 1.0),), "said").verdict == "measured"
-    assert compared(reproduced("x", ours=1.0, theirs=2.0, within=0.1, source="s")) == "ours 1, theirs 2"
+    assert compared(reproduced("x", ours=1.0, theirs=2.0, within=0.1, source="s")) == "ours 1, theirs 2 ± 0.1"
     with pytest.raises(InputError, match="without claims"):
         Outcome((), "said")
 
@@ -156,7 +158,7 @@ def test_pages_and_charts_are_written(tmp_path: Path) -> None:
     done = {study.id: _run.Done(study, study.run())}
     written = _run.write(done, tmp_path / "page.html", tmp_path / "charts")
     assert [p.name for p in written] == ["page.html", "example-line.png"]
-    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<svg") == 1
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<svg") == 2  # for a page, and for a telephone
     assert (tmp_path / "charts" / "example-line.png").read_bytes().startswith(b"\x89PNG")
     two = {**done, "other": done["example"]}
     with pytest.raises(QueryError, match="2 studies for the file"):

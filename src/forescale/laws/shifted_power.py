@@ -22,7 +22,7 @@ def _in1k(model: str, E: float, A: float, B: float, alpha: float) -> Published:
         source="nezhurina2025",
         conventions={"D": "samples", "C": "reported", "loss": "1-accuracy"},
         fitted_range={"C": (7.0e15, 1e21)},
-        reproduced="yes",
+        reproduced="not tried",
         note=(
             f"{model} on DataComp-1.4B, zero-shot ImageNet-1k error. The paper's own constants were not found: this "
             "is our fit to its public tables, C up to 1e12 GFLOP (in GFLOP: "

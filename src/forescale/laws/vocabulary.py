@@ -193,7 +193,7 @@ vocabulary = Law(
             source="tao2024",
             conventions={"N": "non-embedding", "D": "tokens"},
             fitted_range=_RUNS,
-            reproduced="yes",
+            reproduced="no",
             note=(
                 "1,054 checkpoints above 2.18e17 FLOP; in the authors' units, 1e6 parameters and 1e9 tokens, A1 is "
                 "1.8314, A2 .1958, B 2.1241. With the tokens that their script uses, f(V / 1000) per character, our "

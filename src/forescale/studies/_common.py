@@ -35,13 +35,21 @@ def huber(residuals: Array, delta: float = 1e-3) -> float:
     return float(np.where(e <= delta, 0.5 * e * e, delta * (e - 0.5 * delta)).sum())
 
 
-def fewer_errors(text: str, *, ours: Array, theirs: Array, source: str, note: str = "") -> Claim:
+def fewer_errors(
+    text: str,
+    *,
+    ours: Array,
+    theirs: Array,
+    names: tuple[str, str] = ("ours", "theirs"),
+    source: str,
+    note: str = "",
+) -> Claim:
     """Which of two methods errs less in the mean on the same hidden rows.
 
     A difference below its standard error over the rows is none, and said to be so in the note.
 
     Args:
-        ours, theirs: (n,) absolute errors, n >= 2.
+        ours, theirs: (n,) absolute errors, n >= 2; `names` are what the verdict calls the two.
         source: whose the second method is.
     """
     error = float((ours - theirs).std(ddof=1) / np.sqrt(ours.size))
@@ -50,6 +58,7 @@ def fewer_errors(text: str, *, ours: Array, theirs: Array, source: str, note: st
         ours=float(ours.mean()),
         theirs=float(theirs.mean()),
         tie=error / float(theirs.mean()),
+        names=names,
         source=source,
         note=note,
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import fill
+from textwrap import fill, wrap
 from typing import Any
 
 from forescale.core.errors import QueryError, ReadError, message
@@ -66,11 +66,14 @@ def text(done: Done) -> str:
     head = f"{study.id}: {study.title}\n" + fill(study.question, 100)
     if outcome is None:
         return f"{head}\n\nleft out: {done.why}"
-    lines = [
-        f"  [{c.verdict}] {c.text}: {compared(c)}" + (f"  ({c.source})" if c.source else "") for c in outcome.claims
-    ]
-    notes = [f"    {c.text}: {c.note}" for c in outcome.claims if c.note]
-    body = "\n".join(lines + (["", *notes] if notes else []))
+    lines = []
+    for c in outcome.claims:
+        source = f"  ({c.source})" if c.source else ""
+        lines += wrap(
+            f"[{c.verdict}] {c.text}: {compared(c)}{source}", 100, initial_indent="  ", subsequent_indent="    "
+        )
+        lines += wrap(c.note, 100, initial_indent="      ", subsequent_indent="      ")
+    body = "\n".join(lines)
     return f"{head}\n\n{fill(outcome.sentence, 100)}\n\n{body}\n\nverdict: {outcome.verdict}"
 
 

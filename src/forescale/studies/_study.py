@@ -27,7 +27,6 @@ REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 BETTER, EQUAL, WORSE = "ours is better out of sample", "no difference", "theirs is better out of sample"
 HOLDS, FAILS = "holds", "does not hold"
 MEASURED = "measured"
-GOOD = (REPRODUCED, BETTER, EQUAL, HOLDS, MEASURED)
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,8 @@ class Claim:
         verdict: one of the words of this module.
         source: where `theirs` stands.
         note: what a reader must know; for what is not reproduced, why, as far as known.
+        within: the difference that was allowed, in the unit of the figures; None where none was stated.
+        good: whether the verdict speaks for the claim.
     """
 
     text: str
@@ -49,6 +50,8 @@ class Claim:
     verdict: str
     source: str = ""
     note: str = ""
+    within: float | None = None
+    good: bool = True
 
 
 def reproduced(
@@ -57,7 +60,8 @@ def reproduced(
     """Whether our figure is theirs to `within` (a share of theirs if `relative`)."""
     allowed = within * abs(theirs) if relative else within
     ok = abs(ours - theirs) <= allowed
-    return Claim(text, float(ours), float(theirs), REPRODUCED if ok else NOT_REPRODUCED, source, note)
+    verdict = REPRODUCED if ok else NOT_REPRODUCED
+    return Claim(text, float(ours), float(theirs), verdict, source, note, allowed, ok)
 
 
 def better(
@@ -67,16 +71,21 @@ def better(
     theirs: float,
     tie: float = 0.0,
     higher: bool = False,
+    names: tuple[str, str] = ("ours", "theirs"),
     source: str,
     note: str = "",
 ) -> Claim:
-    """Which of two out-of-sample errors is smaller (scores: `higher`); a relative difference up to `tie` is none."""
+    """Which of two out-of-sample errors is smaller (scores: `higher`); a relative difference up to `tie` is none.
+
+    `names` are what the two are called in the verdict, where both are somebody's published form.
+    """
     gap = (theirs - ours) * (-1.0 if higher else 1.0)
     if abs(gap) <= tie * abs(theirs):
-        verdict = EQUAL
+        verdict, good = EQUAL, True
     else:
-        verdict = BETTER if gap > 0 else WORSE
-    return Claim(text, float(ours), float(theirs), verdict, source, note)
+        good = bool(gap > 0)
+        verdict = f"{names[0] if good else names[1]} is better out of sample"
+    return Claim(text, float(ours), float(theirs), verdict, source, note, tie * abs(theirs) or None, good)
 
 
 def holds(
@@ -88,7 +97,7 @@ def holds(
     ok = (least is None or ours >= least) and (most is None or ours <= most) and math.isfinite(ours)
     ends = (("at least", least), ("at most", most))
     bar = " and ".join(f"{word} {end:.4g}" for word, end in ends if end is not None)
-    return Claim(text, float(ours), bar, HOLDS if ok else FAILS, source, note)
+    return Claim(text, float(ours), bar, HOLDS if ok else FAILS, source, note, None, ok)
 
 
 def measured(text: str, ours: float, *, note: str = "") -> Claim:
@@ -130,13 +139,13 @@ class Outcome:
     def verdict(self) -> str:
         """All claims in few words: "4 of 5 hold", with the first that does not."""
         judged = [claim for claim in self.claims if claim.verdict != MEASURED]
-        good = [claim for claim in judged if claim.verdict in GOOD]
+        good = [claim for claim in judged if claim.good]
         if not judged:
             return MEASURED
         if len(good) == len(judged):
             words = list(dict.fromkeys(claim.verdict for claim in judged))
             return "; ".join(words)
-        first = next(claim for claim in judged if claim.verdict not in GOOD)
+        first = next(claim for claim in judged if not claim.good)
         return f"{len(good)} of {len(judged)} hold; {first.verdict}: {first.text} ({compared(first)})"
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,6 +158,7 @@ class Outcome:
                     "text": c.text,
                     "ours": c.ours,
                     "theirs": c.theirs,
+                    "within": c.within,
                     "verdict": c.verdict,
                     "source": c.source,
                     "note": c.note,
@@ -164,9 +174,16 @@ class Outcome:
 
 def compared(claim: Claim) -> str:
     """The two figures of a claim as text."""
-    theirs = claim.theirs
-    other = "" if theirs is None else f", theirs {shown(theirs)}" if isinstance(theirs, float) else f", bar: {theirs}"
-    return f"ours {shown(claim.ours)}{other}"
+    if claim.theirs is None:
+        return f"ours {shown(claim.ours)}"
+    word = "theirs " if isinstance(claim.theirs, float) else "bar: "
+    return f"ours {shown(claim.ours)}, {word}{stated(claim)}"
+
+
+def stated(claim: Claim) -> str:
+    """What a source states, with the difference that was allowed: "0.4464 ± 0.001"."""
+    text = shown(claim.theirs)
+    return text if claim.within is None else f"{text} ± {claim.within:.2g}"
 
 
 def shown(value: float | str | None) -> str:
@@ -219,7 +236,7 @@ def page(study: Study, outcome: Outcome, commands: Sequence[str] = ()) -> Any:
     from forescale.reporting.study import page as made
 
     claims = [
-        (c.text, shown(c.ours), shown(c.theirs), c.verdict, ". ".join(part for part in (c.source, c.note) if part))
+        (c.text, shown(c.ours), stated(c), c.verdict, ". ".join(part for part in (c.source, c.note) if part))
         for c in outcome.claims
     ]
     return made(

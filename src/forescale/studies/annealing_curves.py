@@ -128,7 +128,7 @@ def _drawn(runs: dict[str, fs.Runs], fit: fs.Fit) -> object:
 
 
 annealing_curves = Study(
-    id="annealing_curves",
+    id="annealing-curves",
     title="One training curve, and the schedules that were not fitted",
     question="Does the annealing law, fitted to one learning-rate schedule, predict the loss under two others?",
     papers=("tissue2024", "luo2025"),

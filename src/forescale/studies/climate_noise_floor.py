@@ -73,7 +73,7 @@ def _order(both: Mapping[str, tuple[Array, Array]], variable: str) -> Claim:
     """How often the CNN-LSTM wins where there are many members."""
     n = both["pattern_scaling"][0]
     gap = both["pattern_scaling"][1] - both["cnn_lstm"][1]
-    turns = int((np.diff(np.sign(gap)) != 0).sum())
+    turns, last = int((np.diff(np.sign(gap)) != 0).sum()), gap[-1] / both["pattern_scaling"][1][-1]
     said, least, most = {
         "tas": ("stays more accurate", None, 0.5),
         "pr": ("can be outperformed by a deep network", 0.5, None),
@@ -86,8 +86,7 @@ def _order(both: Mapping[str, tuple[Array, Array]], variable: str) -> Claim:
         source=f"{PAPER}: with 50 members pattern scaling {said}; the bar, half of the n, is ours",
         note=(
             f"one draw of members per n: from 1 to {n.max():.0f} the order turns over {turns} times, and a single n "
-            f"would mislead (at {n.max():.0f} the CNN-LSTM errs {100 * gap[-1] / both['pattern_scaling'][1][-1]:.0f} % "
-            "less)"
+            f"would mislead (at {n.max():.0f} the CNN-LSTM errs {100 * last:.0f} % less)"
         ),
     )
 
@@ -152,7 +151,7 @@ def _drawn(words: str, n: Array, error: Array) -> list[Series]:
 
 
 climate_noise_floor = Study(
-    id="climate_noise_floor",
+    id="climate-noise-floor",
     title="The noise floor of climate emulators",
     question="Is the squared error of a method its squared bias plus the noise of one member over n?",
     papers=("lutjens2024",),

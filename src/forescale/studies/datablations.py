@@ -121,16 +121,17 @@ def _in_sample(joint: fs.Fit, sound: fs.Runs) -> list[Claim]:
 def _out_of_sample(sound: fs.Runs, chosen: fs.Runs) -> list[Claim]:
     """Smaller runs predict larger ones; runs of at most four passes predict the others."""
     claims = []
-    for rows, which in ((sound, f"runs below {FAILED}"), (chosen, "the authors' 182 runs")):
+    for rows, which in ((chosen, "the authors' 182 runs"), (sound, f"runs below {FAILED}")):
         for hidden, what in (
             (rows["C"] >= 1e20, "above 1e20 FLOP"),
             (rows["C"] >= 1e21, "above 1e21 FLOP"),
             (rows["epochs"] > 4, "of more than four passes"),
         ):
             known, rest = rows.where(~hidden), rows.where(hidden)
-            ours, theirs = (relative_errors(fs.fit(known, law), rest) for law in ("data-constrained", "chinchilla"))
+            names = ("data-constrained", "chinchilla")
+            ours, theirs = (relative_errors(fs.fit(known, law), rest) for law in names)
             text = f"{which}: mean error on those {what}, hidden ({len(rest)} of {len(rows)})"
-            claims.append(fewer_errors(text, ours=ours, theirs=theirs, source=OWN))
+            claims.append(fewer_errors(text, ours=ours, theirs=theirs, names=names, source=OWN))
     return claims
 
 

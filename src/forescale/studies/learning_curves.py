@@ -201,7 +201,7 @@ def _chart(runs: fs.Runs) -> object:
 
 
 learning_curves = Study(
-    id="learning_curves",
+    id="learning-curves",
     title="Three regions of a learning curve",
     question="Do measured curves show best guess, power law and floor, and does knowing that predict their ends?",
     papers=("hestness2017", "alabdulmohsin2022"),

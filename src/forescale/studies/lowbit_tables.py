@@ -147,7 +147,7 @@ def drawn(runs: fs.Runs) -> dict[str, object]:
 
 
 lowbit_tables = Study(
-    id="lowbit_tables",
+    id="lowbit-tables",
     title="Memory of the weights: how many bits",
     question="Which bit width spends memory best, and what makes a model hard to quantise?",
     papers=("ouyang2024", "ding2025", "panferov2025"),

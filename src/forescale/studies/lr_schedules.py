@@ -156,7 +156,7 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 lr_schedules = Study(
-    id="lr_schedules",
+    id="lr-schedules",
     title="Cool-downs against cosines",
     question="Does a constant rate with a short cool-down reach the loss of a cosine, and which share is best?",
     papers=("hagele2024", "schaipp2025", "tissue2024"),

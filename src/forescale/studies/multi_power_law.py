@@ -173,7 +173,7 @@ def _drawn() -> object:
 
 
 multi_power_law = Study(
-    id="multi_power_law",
+    id="multi-power-law",
     title="Loss curves under unseen learning-rate schedules",
     question="Does a law fitted to three training curves predict the loss along six other schedules?",
     papers=("luo2025", "tissue2024"),

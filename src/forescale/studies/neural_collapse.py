@@ -179,7 +179,7 @@ def _scatter(predicted: Array, seen: Array) -> float:
 
 
 neural_collapse = Study(
-    id="neural_collapse",
+    id="neural-collapse",
     title="Neural collapse of language models, and a law of size that is too poor",
     question="Do measures of neural collapse go with loss beyond what the size of a model explains?",
     papers=("wu2024",),

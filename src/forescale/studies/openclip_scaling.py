@@ -113,7 +113,7 @@ def drawn(parts: dict[str, fs.Runs]) -> dict[str, object]:
 
 
 openclip_scaling = Study(
-    id="openclip_scaling",
+    id="openclip-scaling",
     title="Zero-shot errors of CLIP against compute",
     question="Do the exponents of OpenCLIP's scaling laws and their predictions come back?",
     papers=("cherti2022",),

@@ -165,7 +165,7 @@ def worth(eff: dict[str, float]) -> dict[str, object]:
 
 
 quest_precision = Study(
-    id="quest_precision",
+    id="quest-precision",
     title="What a parameter is worth in few bits",
     question="Is a model trained in few bits worth a fixed share of its parameters at every size and length?",
     papers=("panferov2025", "kumar2024"),

@@ -138,7 +138,7 @@ def _claims(
 
 
 rectified_finetuning = Study(
-    id="rectified_finetuning",
+    id="rectified-finetuning",
     title="Fine-tuning loss by the size of the set",
     question="Does the rectified law describe fine-tuning curves that a power law does not, and predict larger sets?",
     papers=("lin2024rectified",),

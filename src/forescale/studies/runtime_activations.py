@@ -171,7 +171,7 @@ def drawn(name: str, device: str) -> dict[str, object]:
 
 
 runtime_activations = Study(
-    id="runtime_activations",
+    id="runtime-activations",
     title="What tells the running time of an image model",
     question="Do activations tell the time of an image model better than its multiply-adds?",
     papers=("dollar2021", "bello2021", "heaton2017"),

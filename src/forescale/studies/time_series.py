@@ -183,7 +183,7 @@ def _largest(words: str, benchmark: str, table: fs.Runs) -> list[Claim]:
 
 
 time_series = Study(
-    id="time_series",
+    id="time-series",
     title="Time-series models inside and outside their training data",
     question="Do errors fall with size outside the training data as they do inside, and what changes the slope?",
     papers=("yao2024", "ansari2024"),

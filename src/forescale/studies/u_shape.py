@@ -253,7 +253,7 @@ def _chart(runs: fs.Runs) -> object:
 
 
 u_shape = Study(
-    id="u_shape",
+    id="u-shape",
     title="U-shapes behind emergent abilities",
     question="With more compute, do hard questions get worse before better, and easy ones better before worse?",
     papers=("wu2024ushaped", "wei2022"),
