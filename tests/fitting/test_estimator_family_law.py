@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forescale.core.errors import DataError
+from forescale.core.errors import DataError, QuantityError
 from forescale.fitting._estimator import estimate
 from forescale.fitting.estimators.family_law import family_law, grid, members
 from forescale.laws import find
@@ -84,6 +84,13 @@ def test_one_model_is_enough_with_a_borrowed_parameter_term() -> None:
     found = estimate(runs, "family-law", A=TRUTH["A"], alpha=TRUTH["alpha"]).numbers
     assert found["A"] == TRUTH["A"]
     assert found["ARE"] < 0.01
+
+
+def test_numbers_are_read_as_people_write_them() -> None:
+    found = estimate(family(noise=0.0), "family-law")
+    assert found.predict(N="13B", D="1T").estimate[0] == pytest.approx(float(LAW(TRUTH, N=1.3e10, D=1e12)), rel=1e-6)
+    with pytest.raises(QuantityError):
+        found.predict(N="thirteen", D="1T")
 
 
 def test_two_sizes_are_too_few() -> None:

@@ -47,12 +47,12 @@ def test_stages_two_and_three_are_as_near_as_their_grids_of_powers() -> None:
     relative = made.residuals / made.runs["loss"]
     assert np.sqrt(np.mean(relative**2)) < 1e-3
     np.testing.assert_allclose(made.predict(FAR).estimate, LAW(REFIT, **FAR), rtol=5e-3)
-    assert made.numbers["polished"] == 0
+    assert made.numbers["certified"] == 0
 
 
 def test_the_joint_fit_brings_the_constants_back() -> None:
     made = estimate(grid(), "farseer-staged")
-    assert made.numbers["polished"] == 1
+    assert made.numbers["certified"] == 1
     np.testing.assert_allclose(made.predict(FAR).estimate, LAW(REFIT, **FAR), rtol=1e-8)
     for name, value in REFIT.items():
         assert made.numbers[name] == pytest.approx(value, rel=1e-4), name

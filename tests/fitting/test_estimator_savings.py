@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ ZETTA = 1e21
 def two_curves(tasks: int = 26, seed: int = 0, gain: float = np.log(2.0), noise: float = 0.02) -> Runs:
     """Scores that rise by .1 per e-fold of compute; the method is worth a shift of `gain` in log C."""
     rng = np.random.default_rng(seed)
-    rows: dict[str, list] = {"C": [], "score": [], "method": [], "task": []}
+    rows: dict[str, list[Any]] = {"C": [], "score": [], "method": [], "task": []}
     level = rng.uniform(0.2, 0.5, tasks)
     slope = rng.uniform(0.05, 0.15, tasks)
     for method, shift, budgets in (

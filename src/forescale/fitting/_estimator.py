@@ -21,7 +21,7 @@ from forescale.core.errors import ColumnError, DataError, InputError, LawError, 
 from forescale.core.frozen import Frozen
 from forescale.core.registry import Entry, discover
 from forescale.core.streams import block_streams
-from forescale.fitting._points import columns_of
+from forescale.fitting._points import columns_of, read_numbers
 from forescale.fitting.prediction import Band, Prediction
 from forescale.laws import TOPICS
 from forescale.runs.table import Note, Runs
@@ -116,15 +116,16 @@ class Estimate:
         return float(low), float(high)
 
     def predict(self, points: Any = None, /, **inputs: Any) -> Prediction:
-        """Predict at points: a Runs, a mapping, a frame, or keywords; label columns as text.
+        """Predict at points: a Runs, a mapping, a frame, or keywords; numbers may be text ("70B"), labels are.
 
         Without draws the band of the curve is NaN, and that of a new run holds the scatter of the rows alone.
 
         Raises:
             ColumnError: a column is missing.
+            QuantityError: text that is no number, in a column of numbers.
         """
         given = dict(columns_of(points) if points is not None else inputs)
-        columns = _arrays(given)
+        columns = _arrays(given, self.runs)
         try:
             estimate = np.asarray(self.estimator.predict(self.state, columns), dtype=np.float64)
         except KeyError as error:
@@ -249,19 +250,22 @@ def estimate(runs: Runs, estimator: Estimator | str, *, level: float = 0.90, **o
     state = chosen.learn(runs, told)
     residuals = np.empty(0)
     if chosen.output in runs.columns:
-        columns = _arrays(columns_of(runs))
+        columns = _arrays(columns_of(runs), runs)
         residuals = runs[chosen.output] - np.asarray(chosen.predict(state, columns), dtype=np.float64)
     residuals = residuals[np.isfinite(residuals)]
     residuals.flags.writeable = False
     return Estimate(chosen, state, runs, told, residuals, level)
 
 
-def _arrays(given: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Columns as one-dimensional arrays of one length; text stays text."""
+def _arrays(given: Mapping[str, Any], runs: Runs) -> dict[str, NDArray[Any]]:
+    """Columns as one-dimensional arrays of one length; text stays text unless the runs hold numbers there."""
     out: dict[str, NDArray[Any]] = {}
     for name, values in given.items():
         array = np.atleast_1d(np.asarray(values))
-        out[name] = array if array.dtype.kind in "US" else array.astype(np.float64)
+        if array.dtype.kind not in "US":
+            out[name] = array.astype(np.float64)
+        else:
+            out[name] = read_numbers(name, values) if name in runs.columns else array
     if not out:
         raise ColumnError(message("a prediction without points", "a table, or values by name"))
     shape = np.broadcast_shapes(*(a.shape for a in out.values()))

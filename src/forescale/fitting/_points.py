@@ -57,7 +57,7 @@ def read_points(
                 raise ColumnError(
                     message(f"{name!r} is no input of the law {law.id!r}", "", nearest(name, wanted | helpers))
                 )
-    columns = {name: _numbers(name, given[name]) for name in given if name in set(law.inputs) | helpers}
+    columns = {name: read_numbers(name, given[name]) for name in given if name in set(law.inputs) | helpers}
     labels: dict[str, NDArray[Any]] = {}
     if by is not None:
         if by not in given:
@@ -113,7 +113,8 @@ def schedules_at(law: Law, points: Any, given: Mapping[str, Any], step: Array, r
     )
 
 
-def _numbers(name: str, value: Any) -> Array:
+def read_numbers(name: str, value: Any) -> Array:
+    """One column as floats (k,); text as people write it ("70B"). ColumnError or QuantityError for anything else."""
     if isinstance(value, str):
         value = _human(name, value)
     elif isinstance(value, (list, tuple)) and any(isinstance(v, str) for v in value):

@@ -16,7 +16,7 @@ _WIDTH = 100
 
 
 def describe(law: Law) -> str:
-    """The law as plain text: formula, columns, parameters, questions, traps, papers, constants as printed and in full."""
+    """The law as plain text: formula, columns, parameters, questions, traps, papers, constants in full."""
     blocks = [f"{law.id}: {law.title}", "", *_wrap(law.meaning)]
     blocks += _section("Formula", [law.expression or formula_text(law)])
     along = [] if law.schedule is None else [f"{law.schedule}: the learning rate of every step, from the curves"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from forescale.laws._law import Check, Law, Published, exponent, floor, location
 from forescale.laws._terms import PF_DAY
-from forescale.numerics.curves import best, regressions
+from forescale.numerics.curves import power_above_floor
 
 Array = NDArray[np.float64]
 
@@ -32,18 +32,12 @@ def best_size(C: Any, C_0: Any, beta: Any) -> Any:
 
 
 def _above_floors(x: Array, y: Array) -> tuple[Array, Array, Array]:
-    """E, scale and exponent for a grid of floors: a regression of log(y - E) on log x for each."""
-    E = float(y.min()) * np.array([1e-6, 0.2, 0.5, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99, 0.995, 0.999])
-    over = y - E[:, None]
-    columns = np.broadcast_to(np.stack([np.ones_like(y), -np.log(x)]), (E.size, 2, y.size))
-    # weights that make errors of log y of errors of log(y - E)
-    found, left = regressions(columns, np.log(over), (over / y) ** 2)
-    alpha = np.maximum(found[:, 1], 1e-3)
+    """E, scale and exponent of a few good floors."""
+    E, log_A, alpha = power_above_floor(x, y)
     with np.errstate(over="ignore", under="ignore"):
-        scale = np.exp(found[:, 0] / alpha)
-    left = np.where((scale > 0) & np.isfinite(scale), left, np.inf)
-    chosen = best(left, np.log(y.min() - E)[:, None], 4, 0.3)
-    return E[chosen], scale[chosen], alpha[chosen]
+        scale = np.exp(log_A / alpha)
+    usable = (scale > 0) & np.isfinite(scale)
+    return E[usable], scale[usable], alpha[usable]
 
 
 def starts_in_parameters(N: Array, y: Array) -> dict[str, Array]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from forescale.laws._law import Check, Law, Published, amplitude, exponent, floor
 from forescale.laws._terms import PF_DAY
-from forescale.numerics.curves import best, regressions
+from forescale.numerics.curves import power_above_floor, regressions
 
 Array = NDArray[np.float64]
 
@@ -42,17 +42,11 @@ def starts(C: Array, y: Array) -> dict[str, Array]:
 
 def floor_starts(C: Array, y: Array) -> dict[str, Array]:
     """For each floor of a grid the rest comes from a regression of log(y - E) on log C."""
-    E = float(y.min()) * np.array([1e-3, 0.2, 0.4, 0.55, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99, 0.995, 0.999])
-    over = y - E[:, None]
-    columns = np.broadcast_to(np.stack([np.ones_like(y), -np.log(C)]), (E.size, 2, y.size))
-    # weights that make errors of log y of errors of log(y - E)
-    found, left = regressions(columns, np.log(over), (over / y) ** 2)
+    E, log_A, alpha = power_above_floor(C, y)
     with np.errstate(over="ignore", under="ignore"):
-        A = np.exp(found[:, 0])
-    alpha = np.maximum(found[:, 1], 1e-3)
-    left = np.where((A > 0) & np.isfinite(A), left, np.inf)
-    chosen = best(left, np.log(y.min() - E)[:, None], 4, 0.3)
-    return {"E": E[chosen], "A": A[chosen], "alpha": alpha[chosen]}
+        A = np.exp(log_A)
+    usable = (A > 0) & np.isfinite(A)
+    return {"E": E[usable], "A": A[usable], "alpha": alpha[usable]}
 
 
 power = Law(

@@ -72,6 +72,22 @@ def spaced(x: Array, most: int) -> NDArray[np.intp]:
     return order if x.size <= most else order[np.linspace(0, x.size - 1, most).round().astype(np.intp)]
 
 
+def power_above_floor(x: Array, y: Array) -> tuple[Array, Array, Array]:
+    """y = E + A x^-alpha: for each floor of a grid the regression of log(y - E) on log x.
+
+    Returns:
+        E, log A and alpha of the best few, each (k,).
+    """
+    grid = np.array([1e-6, 1e-3, 0.2, 0.4, 0.55, 0.7, 0.8, 0.87, 0.92, 0.96, 0.98, 0.99, 0.995, 0.999])
+    E = float(y.min()) * grid
+    over = y - E[:, None]
+    columns = np.broadcast_to(np.stack([np.ones_like(y), -np.log(x)]), (E.size, 2, y.size))
+    # weights that make errors of log y of errors of log(y - E)
+    found, left = regressions(columns, np.log(over), (over / y) ** 2)
+    chosen = best(left, np.log(y.min() - E)[:, None], 4, 0.3)
+    return E[chosen], found[chosen, 0], np.maximum(found[chosen, 1], 1e-3)
+
+
 def best(scores: Array, places: Array, keep: int, apart: float) -> NDArray[np.intp]:
     """Indices of up to `keep` of the lowest scores whose places (m, q) differ by more than `apart`."""
     chosen: list[int] = []

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 import forescale as fs
-from forescale.studies._study import EQUAL, Claim, better
+from forescale.studies._study import EQUAL, Claim, better, holds
 
 Array = NDArray[np.float64]
 
@@ -66,3 +67,16 @@ def fewer_errors(
         return claim
     rule = f"The difference is below its standard error over the {ours.size} rows, {error:.2g}."
     return replace(claim, note=f"{note} {rule}".strip())
+
+
+def same_figures(text: str, pairs: Iterable[tuple[float, str]], *, source: str, note: str = "") -> Claim:
+    """How many of our figures are those of a source to one unit of its last digit, which must be all of them.
+
+    Args:
+        text: of what, with {n} for their number.
+        pairs: ours, and theirs in the digits that the source prints.
+    """
+    known = list(pairs)
+    same = sum(abs(ours - float(theirs)) <= 10.0 ** -len(theirs.partition(".")[2]) for ours, theirs in known)
+    text = f"{text.format(n=len(known))} within a unit of the last digit of earlier ones"
+    return holds(text, ours=float(same), least=len(known), source=source, note=note)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import forescale as fs
 from forescale.reporting.charts.xy import Series, xy
+from forescale.studies._common import same_figures
 from forescale.studies._study import Claim, Outcome, Study, Table, better, holds, measured
 
 Array = NDArray[np.float64]
@@ -85,8 +86,8 @@ def _order(both: Mapping[str, tuple[Array, Array]], variable: str) -> Claim:
         most=most,
         source=f"{PAPER}: with 50 members pattern scaling {said}; the bar, half of the n, is ours",
         note=(
-            f"one draw of members per n: from 1 to {n.max():.0f} the order turns over {turns} times, and a single n "
-            f"would mislead (at {n.max():.0f} the CNN-LSTM errs {100 * last:.0f} % less)"
+            f"One draw of members per n: from 1 to {n.max():.0f} the order turns over {turns} times, and a single n "
+            f"would mislead (at {n.max():.0f} the CNN-LSTM errs {100 * last:.0f} % less)."
         ),
     )
 
@@ -104,6 +105,7 @@ def _ahead(words: str, n: Array, error: Array) -> Claim:
         ours=off["noise-floor"],
         theirs=off["power-floor(D)"],
         tie=0.02,
+        names=("the noise floor", "the power law"),
         source="a power law with a floor, on the same rows",
     )
 
@@ -126,16 +128,8 @@ def _lines(runs: fs.Runs, both: Mapping[str, Mapping[str, tuple[Array, Array]]])
             n, error = both[variable][model]
             pairs.append((float(error[n == members][0]), value))
     pairs = [(ours, value) for ours, value in pairs if value]
-    same = sum(f"{ours:.{len(value) - 2}f}" == value for ours, value in pairs)
-    claims = [
-        *straight,
-        holds(
-            f"figures of {len(pairs)} that round to earlier ones: lines, and errors at 3 and 50 members",
-            ours=float(same),
-            least=len(pairs),
-            source=EARLIER,
-        ),
-    ]
+    text = "figures of {n} (lines, errors at 3 and 50 members)"
+    claims = [*straight, same_figures(text, pairs, source=EARLIER)]
     return claims, Table(
         "Linear pattern scaling: squared error = squared bias + variance of one member / n",
         ("variable", "target averages", "squared bias", "variance of one member", "R2"),

@@ -103,6 +103,7 @@ def run() -> Outcome:
             "mean relative error on 32 hidden accuracies of 3B models, one step from N and D",
             ours=np.concatenate(off["direct"]),
             theirs=np.concatenate(off["ladder"]),
+            names=("one step", "the ladder"),
             source="the ladder on the same 16 runs",
             note="accuracy-direct sees the ends of the runs only, no checkpoints and no losses.",
         ),

@@ -4,28 +4,26 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 import forescale as fs
 from forescale.reporting.charts.xy import Series, xy
-from forescale.studies._study import Claim, Outcome, Study, Table, better, holds, measured, reproduced
-
-Array = NDArray[np.float64]
+from forescale.studies._common import fewer_errors, log_errors, relative_errors, rms, same_figures
+from forescale.studies._study import Claim, Outcome, Study, Table, holds, measured, reproduced
 
 PAPER = "Wu & Papyan 2024, abstract"
-EARLIER = "an earlier computation of ours from the released table, to three digits"
+EARLIER = "an earlier computation of ours from the released table"
 
 MEASURES = {
     # column: (words, earlier correlation with the loss, the same with log N held)
-    "log_NC1": ("within-class variability (log NC1)", 0.957, 0.946),
-    "log_GNC2": ("spread of kernel distances (log GNC2)", 0.950, 0.866),
-    "NC4": ("agreement with the nearest class mean (NC4)", -0.943, -0.847),
-    "NC2_etf": ("distance from a simplex (NC2)", 0.866, 0.613),
-    "NC3": ("distance of classifier and means (NC3)", 0.814, 0.598),
-    "UNC3_var": ("variance of their cosines (UNC3)", 0.743, 0.252),
-    "NC2_norms_var": ("variance of log norms of means (NC2)", 0.484, 0.566),
+    "log_NC1": ("within-class variability (log NC1)", "0.957", "0.946"),
+    "log_GNC2": ("spread of kernel distances (log GNC2)", "0.950", "0.866"),
+    "NC4": ("agreement with the nearest class mean (NC4)", "-0.943", "-0.847"),
+    "NC2_etf": ("distance from a simplex (NC2)", "0.866", "0.613"),
+    "NC3": ("distance of classifier and means (NC3)", "0.814", "0.598"),
+    "UNC3_var": ("variance of their cosines (UNC3)", "0.743", "0.252"),
+    "NC2_norms_var": ("variance of log norms of means (NC2)", "0.484", "0.566"),
 }
-SEEDS = {"NC4": -0.685, "log_GNC2": 0.481, "log_NC1": 0.463}
+SEEDS = {"NC4": "-0.685", "log_GNC2": "0.481", "log_NC1": "0.463"}
 """Earlier correlations with the loss over 20 seeds of one model; of NC1 and GNC2 themselves, not of their logs."""
 LINES = {5e-4: (0.920, 2088.7, 0.478, 0.114), 0.1: (0.815, 1159.1, 0.435, 0.117)}
 """Weight decay -> earlier E, A, alpha of L(N) after ten epochs, and the scatter of the 30 shapes about it."""
@@ -72,15 +70,16 @@ def run() -> Outcome:
 
 def _correlations(runs: fs.Runs, seeds: fs.Runs) -> tuple[list[Claim], Table]:
     effects = {column: fs.partial(runs, "loss", column).effects[0] for column in MEASURES}
-    off, rows = [], []
+    pairs: list[tuple[float, str]] = []
+    rows = []
     for column, (words, r, partial) in MEASURES.items():
         effect = effects[column]
-        off += [effect.r - r, effect.partial - partial]
+        pairs += [(effect.r, r), (effect.partial, partial)]
         alone = ""
         if column in SEEDS:
             values = np.exp(seeds[column]) if column.startswith("log_") else seeds[column]
             over_seeds = float(np.corrcoef(values, seeds["loss"])[0, 1])
-            off.append(over_seeds - SEEDS[column])
+            pairs.append((over_seeds, SEEDS[column]))
             alone = f"{over_seeds:+.3f}"
         rows.append((words, f"{effect.r:+.3f}", f"{effect.partial:+.3f}", alone, effect.verdict))
     faintest = min(effects.values(), key=lambda effect: abs(effect.partial))
@@ -90,7 +89,7 @@ def _correlations(runs: fs.Runs, seeds: fs.Runs) -> tuple[list[Claim], Table]:
             ours=float(sum(effect.simple_p < 0.1 for effect in effects.values())),
             least=7,
             source=f"{PAPER}: properties of collapse that develop with scale are linked to generalisation",
-            note="the bar, all that are in the table, is ours",
+            note="The bar, all that are in the table, is ours.",
         ),
         holds(
             "measures of seven that still do with log N held",
@@ -98,16 +97,11 @@ def _correlations(runs: fs.Runs, seeds: fs.Runs) -> tuple[list[Claim], Table]:
             least=1,
             source=f"{PAPER}: evidence of some relationship independent of scale",
             note=(
-                f"the faintest partial correlation is {faintest.partial:+.2f}; rows of one run after 6 and 10 epochs "
-                "are taken as independent"
+                f"The faintest partial correlation is {faintest.partial:+.2f}; rows of one run after 6 and 10 epochs "
+                "are taken as independent."
             ),
         ),
-        holds(
-            f"largest distance of {len(off)} correlations from earlier ones",
-            ours=float(np.abs(off).max()),
-            most=5.5e-4,
-            source=EARLIER,
-        ),
+        same_figures("correlations of {n}", pairs, source=EARLIER),
     ]
     table = Table(
         "Measures of collapse and the loss",
@@ -132,14 +126,14 @@ def _one_variable(
     wide = shapes["width"] >= 1024
     errors = {}
     for law in ("power-floor(N)", SUM):
-        ahead = fs.fit(shapes.where(~wide), law).predict(shapes.where(wide)).estimate
-        errors[law] = float(np.mean(np.abs(ahead / shapes["loss"][wide] - 1)))
-    ours = _scatter(fit.predict(shapes).estimate, shapes["loss"])
+        errors[law] = relative_errors(fs.fit(shapes.where(~wide), law), shapes.where(wide))
+    ours = rms(log_errors(fit, shapes))
     claims = [
-        better(
+        fewer_errors(
             f"{words}: relative error on models of width 1024 from narrower ones, by width and depth",
             ours=errors[SUM],
             theirs=errors["power-floor(N)"],
+            names=("the law of width and depth", "the law of N"),
             source="L(N) on the same models",
         ),
         measured(
@@ -152,7 +146,7 @@ def _one_variable(
         ),
         reproduced(
             f"{words}: the same about the earlier L(N)",
-            ours=_scatter(line, shapes["loss"]),
+            ours=rms(np.log(line / shapes["loss"])),
             theirs=scatter,
             within=1e-3,
             source=EARLIER,
@@ -172,10 +166,6 @@ def _one_variable(
     N = np.geomspace(shapes["N"].min(), shapes["N"].max(), 60)
     drawn = [Series(words, shapes["N"], shapes["loss"]), Series(words, N, fit.predict(N=N).estimate, "line")]
     return claims, drawn, (min(exponents), max(exponents))
-
-
-def _scatter(predicted: Array, seen: Array) -> float:
-    return float(np.sqrt(np.mean(np.log(predicted / seen) ** 2)))
 
 
 neural_collapse = Study(

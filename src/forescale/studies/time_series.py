@@ -123,9 +123,9 @@ def run() -> Outcome:
                 ("family", "data", "metric", "slope", "level k", "least error"),
                 tuple(rows),
                 "WQL: weighted quantile loss, MASE: mean absolute scaled error, over those of a seasonal naive "
-                "forecast. Level: log of the error at one parameter; it and the slope move together. The published slopes of "
-                "likelihoods against parameters (Yao et al. 2024) are .023 to .029 for encoders, .015 to .017 for "
-                "decoders: other models, another metric.",
+                "forecast. Level: log of the error at one parameter; it and the slope move together. The published "
+                "slopes of likelihoods against parameters (Yao et al. 2024) are .023 to .029 for encoders, .015 to "
+                ".017 for decoders: other models, another metric.",
             ),
             Table(
                 "Bolt against T5",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import forescale as fs
 from forescale.reporting.charts.xy import Series, xy
+from forescale.studies._common import same_figures
 from forescale.studies._study import Claim, Outcome, Study, Table, holds, measured, reproduced
 
 Array = NDArray[np.float64]
@@ -121,19 +122,19 @@ def _shapes() -> tuple[list[Claim], Table, tuple[int, ...]]:
             ours=float(counts[0]),
             least=most,
             source=f"{PAPER}: U-shapes for hard questions; {bar}",
-            note=f"a parabola with its vertex among the models fits better than a line on {counts[2]}",
+            note=f"A parabola with its vertex among the models fits better than a line on {counts[2]}.",
         ),
         holds(
             "emergent tasks of six whose easiest tenth is an inverted U below the threshold (shown on both sides)",
             ours=float(counts[1]),
             least=most,
             source=f"{PAPER}: inverted U, then steady improvement, for easy questions; {bar}",
-            note=f"a parabola with its vertex among the models fits better than a line on {counts[3]}",
+            note=f"A parabola with its vertex among the models fits better than a line on {counts[3]}.",
         ),
         measured(
             "groups of 60 that turn on emergent tasks",
             float(turns[True]),
-            note=f"{turns[False]} of 30 do on the three tasks that the {SCRIPTS} file under no emergence",
+            note=f"{turns[False]} of 30 do on the three tasks that the {SCRIPTS} file under no emergence.",
         ),
         measured(
             "accuracy gained per decade of compute below the threshold, mean of six tasks", float(np.mean(below))
@@ -141,7 +142,7 @@ def _shapes() -> tuple[list[Claim], Table, tuple[int, ...]]:
         measured(
             f"the same above the threshold, mean of {len(above)} tasks",
             float(np.mean(above)),
-            note=f"{PAPER}: performance stagnates, then improves sharply; tasks with {ENOUGH} models or more there",
+            note=f"{PAPER}: performance stagnates, then improves sharply; tasks with {ENOUGH} models or more there.",
         ),
     ]
     table = Table(
@@ -185,42 +186,27 @@ def _mmlu(runs: fs.Runs) -> list[Claim]:
             source="two-lines test (Simonsohn 2018): both sides significant",
             note=(
                 f"{before.sum()} models, slope {down:+.3f}; then {(~before).sum()}, slope {up:+.3f} per decade; "
-                "models of a family are taken as independent, and the turn was chosen on the same models"
+                "models of a family are taken as independent, and the turn was chosen on the same models."
             ),
-        ),
-        reproduced(
-            "MMLU, easiest group: curvature per squared decade",
-            ours=fit.params["q"],
-            theirs=0.0917,
-            within=5e-5,
-            source=EARLIER,
-            note=_interval(fit, "q"),
-        ),
-        holds(
-            "MMLU: largest distance of three correlations with log compute from earlier ones",
-            ours=float(np.abs(np.array(r) - (-0.72, 0.76, 0.82)).max()),
-            most=5e-3,
-            source=f"{EARLIER}, to two digits",
-            note="easiest group before and after its turn, hardest group",
-        ),
-        holds(
-            "MMLU, easiest group: largest distance of the means of three thirds of the models from earlier ones",
-            ours=float(np.abs(np.array(thirds) - (-0.427, -0.509, -0.370)).max()),
-            most=5e-4,
-            source=f"{EARLIER}, to three digits",
-        ),
-        reproduced(
-            "MMLU, hardest group: log10 of the compute at the vertex, zettaFLOP",
-            ours=late.params["x_0"] - ZETTA,
-            theirs=-3.74,
-            within=0.02,
-            source=EARLIER,
-            note="far outside the data: a bent rise, no turn",
         ),
         measured(
             "MMLU, easiest group: mean error after the turn of the line before it",
             float(np.mean(np.polyval(line, x[~before]) - y[~before])),
-            note="nothing before the turn announces it",
+            note="Nothing before the turn announces it.",
+        ),
+        same_figures(
+            "figures of {n} of MMLU",
+            [
+                (fit.params["q"], "0.0917"),
+                *zip(r, ("-0.72", "0.76", "0.82")),
+                *zip(thirds, ("-0.427", "-0.509", "-0.370")),
+                (late.params["x_0"] - ZETTA, "-3.74"),
+            ],
+            source=EARLIER,
+            note=(
+                "Easiest group: curvature, correlations with log compute before and after the turn, means of three "
+                "thirds of the models. Hardest group: correlation, and a vertex far outside the data: no turn."
+            ),
         ),
     ]
 
@@ -232,7 +218,7 @@ def _turning(runs: fs.Runs, column: str) -> fs.Fit:
 def _interval(fit: fs.Fit, name: str) -> str:
     low, high = fit.interval(name)
     shift = ZETTA if name == "x_0" else 0.0
-    return f"90 %: {low - shift:.3f} to {high - shift:.3f}"
+    return f"90 %: {low - shift:.3f} to {high - shift:.3f}."
 
 
 def _chart(runs: fs.Runs) -> object:

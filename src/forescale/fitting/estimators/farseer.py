@@ -61,13 +61,13 @@ class Farseer:
         params: of the law `farseer`.
         sizes: sizes that stage 1 could use.
         pairs: differences that it had.
-        polished: whether the joint fit was made and certified.
+        certified: whether the joint fit was made, and found the optimum beyond doubt.
     """
 
     params: Mapping[str, float]
     sizes: int
     pairs: int
-    polished: bool
+    certified: bool
 
 
 def differences(N: Array, D: Array, loss: Array, ratio: float) -> Differences:
@@ -197,7 +197,7 @@ def numbers(state: Farseer) -> dict[str, float]:
         **state.params,
         "sizes": float(state.sizes),
         "pairs": float(state.pairs),
-        "polished": float(state.polished),
+        "certified": float(state.certified),
     }
 
 

@@ -63,7 +63,7 @@ class Capabilities:
     spread: Array
 
     def of(self, columns: Mapping[str, Any]) -> Array:
-        """Components (n, m) of models with these benchmark scores; NaN where a score is missing."""
+        """Components (n, m) of models with these benchmark scores; missing ones (NaN) are filled."""
         scores = _scores(columns, self.benchmarks)
         gaps = np.isnan(scores)
         z = np.where(gaps, 0.0, (scores - self.mean) / self.sd)
@@ -203,8 +203,8 @@ observational = Estimator(
     ),
     traps=(
         "Split by compute, not at random: neighbours of a family leak.",
-        "One start of the link can end in a poor optimum: the released figure for three-digit addition is one.",
-        "It does not always beat compute alone: three-digit subtraction is predicted worse.",
+        "From one start the link can end in a poor optimum (three-digit addition does): here the best of 64 is kept.",
+        "It does not always beat compute alone: for sums of three-digit numbers a few models decide either way.",
         "Benchmarks that leaked into training data tilt the components.",
         "Few strong models hold the upper end of the link: look at the band, bootstrapped by family.",
     ),
