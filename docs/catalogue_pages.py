@@ -52,8 +52,13 @@ def studies() -> dict[str, Any]:
 
 
 @cache
-def _benchmark() -> Mapping[str, Any]:
-    return json.loads((HERE / "benchmark.json").read_text(encoding="utf-8"))
+def _benchmark() -> tuple[Mapping[str, Any], ...]:
+    """Method by case: of the whole benchmark, and of the laws and cases that came later."""
+    rows: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for name in ("benchmark.json", "benchmark_laws.json"):
+        for row in json.loads((HERE / name).read_text(encoding="utf-8"))["by_case"]:
+            rows.setdefault((row["group"], row["method"]), row)
+    return tuple(rows.values())
 
 
 # -- laws -----------------------------------------------------------------------------------------------------------
@@ -127,6 +132,8 @@ def _answers(law: Any) -> list[str]:
 
 
 def _constants(law: Any, table: Table) -> list[str]:
+    from forescale.laws._describe import remarks
+
     if not law.published:
         return []
     blocks = ["## Published constants", f"Each set stands where a fit does, as `{law.id}:SOURCE`."]
@@ -143,26 +150,26 @@ def _constants(law: Any, table: Table) -> list[str]:
             cells.append(text)
         rows.append((f"`{source}`", *cells, p.reproduced))
     blocks.append(table(("source", *names, "reproduced by us"), rows))
-    for source, p in law.published.items():
-        words = "; ".join(f"{what}: {convention}" for what, convention in p.conventions.items())
-        spans = "; ".join(f"{what} {low:.3g} to {high:.3g}" for what, (low, high) in p.fitted_range.items())
-        text = " ".join(part for part in (p.note, f"Conventions: {words}." if words else "",
-                                          f"Fitted on {spans}." if spans else "") if part)  # fmt: skip
-        if text:
-            blocks.append(f"- `{source}` ({_cited(p.source)}): {text}")
+    for (label, text), sources in remarks(law).items():
+        if label != "Reproduced by us":
+            whose = "all" if len(sources) == len(law.published) else ", ".join(f"`{s}`" for s in sources)
+            blocks.append(f"- {label} ({whose}): {text}")
+    keys = dict.fromkeys(p.source for p in law.published.values())
+    blocks.append("Sources: " + "; ".join(_cited(key) for key in keys) + ".")
     return blocks
 
 
 def _benchmarked(law: Any, table: Table) -> list[str]:
     """Every case of the extrapolation benchmark that this law answered, beside the best method there."""
-    rows = [r for r in _benchmark()["by_case"] if r["method"] == law.id and r["error"] is not None]
+    rows = [r for r in _benchmark() if r["method"] == law.id and r["error"] is not None]
     if not rows:
         return [
             "## How good it was",
-            "No case of the [extrapolation benchmark](../benchmark.md) has the columns of this law.",
+            "No case of the [extrapolation benchmark](../benchmark.md) has the columns of this law"
+            + (": see the studies below." if _studied(law.id.partition("(")[0]) else "; no public runs were found."),
         ]
     best: dict[str, Any] = {}
-    for r in _benchmark()["by_case"]:
+    for r in _benchmark():
         whole = r["error"] is not None and r["answered"] == r["tasks"]
         if whole and (r["group"] not in best or r["error"] < best[r["group"]]["error"]):
             best[r["group"]] = r

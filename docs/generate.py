@@ -336,13 +336,22 @@ def benchmark_methods() -> str:
     return f"Every law of the [catalogue](laws.md) whose columns a task has, by its id; and\n\n{lines}"
 
 
-def benchmark_tables() -> str:
-    """The tables in docs/benchmark.json."""
+def _benchmark_tables(name: str) -> str:
     import json
 
     from forescale.judge._tables import markdown
 
-    return markdown(json.loads((HERE / "benchmark.json").read_text(encoding="utf-8")))
+    return markdown(json.loads((HERE / name).read_text(encoding="utf-8")))
+
+
+def benchmark_tables() -> str:
+    """The tables in docs/benchmark.json."""
+    return _benchmark_tables("benchmark.json")
+
+
+def benchmark_laws() -> str:
+    """The tables in docs/benchmark_laws.json."""
+    return _benchmark_tables("benchmark_laws.json")
 
 
 def sweep() -> str:
@@ -409,6 +418,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "benchmark-cases": benchmark_cases,
     "benchmark-methods": benchmark_methods,
     "benchmark-tables": benchmark_tables,
+    "benchmark-laws": benchmark_laws,
 }
 
 

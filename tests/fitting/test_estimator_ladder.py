@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ TARGETS = {"N": [6887575552.0, 13202396160.0], "D": [3945065873408.0, 5000088518
 def checkpoints(noise: float = 0.0, seed: int = 0) -> Runs:
     """Nine runs of 30 checkpoints; the loss falls to that of FIRST at the end, where the last five are level."""
     rng = np.random.default_rng(seed)
-    rows: dict[str, list] = {"run": [], "N": [], "D": [], "loss": [], "score": []}
+    rows: dict[str, list[Any]] = {"run": [], "N": [], "D": [], "loss": [], "score": []}
     for N in (2e8, 4e8, 8e8):
         for ratio in (20.0, 60.0, 200.0):
             D = ratio * N * np.arange(1, 31) / 30
@@ -94,12 +95,11 @@ def test_what_it_needs() -> None:
 @pytest.mark.skipif(not os.environ.get("FORESCALE_MIRROR"), reason="FORESCALE_MIRROR is not set")
 @pytest.mark.parametrize("task", TABLE)
 def test_the_published_table(task: str) -> None:
-    """Nine coefficients to their printed digits, and both accuracies within half a thousandth."""
+    """Nine coefficients to their printed digits, and both accuracies to theirs."""
     from forescale.runs.datasets import dataset
 
     runs = dataset("olmo-ladder-tasks", task=task)
     made = estimate(runs.where(runs["N"] < 2e9), "ladder")
     for name, printed in zip(("A", "B", "alpha", "beta", "E", "a", "L_0", "k", "b"), TABLE[task]):
         assert made.numbers[name] == pytest.approx(printed, rel=5e-4, abs=6e-5), name
-    np.testing.assert_allclose(made.predict(TARGETS).estimate, TABLE[task][-2:], atol=5e-4)
     np.testing.assert_allclose(made.predict(TARGETS).estimate, TABLE[task][-2:], atol=6e-5)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,8 +43,11 @@ def test_tasks_are_joined_by_the_name_of_the_model() -> None:
         dataset("obs-scaling-tasks", task="adition_3")
 
 
-def test_names_that_are_numbers(tmp_path) -> None:
+def test_names_that_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("Model,Model Family,FLOPs (1E21)\n1,2,3\n")
     with pytest.raises(ReadError, match="holds numbers"):
+        read(lambda name: path, {"file": "x.csv"})
+    path.write_text("Model,Model Family,FLOPs (1E21)\na,b,3\n")
+    with pytest.raises(ReadError, match="lacks the column 'MMLU'"):
         read(lambda name: path, {"file": "x.csv"})

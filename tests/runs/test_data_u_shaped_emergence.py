@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,8 +40,12 @@ def test_a_row_of_the_table() -> None:
     assert llama["accuracy"][0] == pytest.approx(0.458624, abs=5e-7)
 
 
-def test_a_table_without_groups(tmp_path) -> None:
+def test_a_table_without_groups(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("Model,FLOPs (1E21),0_10_brier\na,1,2\n")
     with pytest.raises(ReadError, match="1 groups"):
+        read(lambda name: path, {"files": {"t": "x.csv"}, "task": "t"})
+    groups = [f"{i}_{i + 1}_brier" for i in range(10)]
+    path.write_text(",".join(["Model", *groups]) + "\na" + ",1" * 10 + "\n")
+    with pytest.raises(ReadError, match="lacks the columns"):
         read(lambda name: path, {"files": {"t": "x.csv"}, "task": "t"})

@@ -141,14 +141,19 @@ class Estimate:
                 values = np.stack([np.asarray(self.estimator.predict(s, columns)) for s in self.draws])
                 low, high = np.nanquantile(values, [tail, 1.0 - tail], axis=0)
                 low, high = np.minimum(low, estimate), np.maximum(high, estimate)
-            noise = float(np.quantile(np.abs(self.residuals), level)) if self.residuals.size else np.nan
+            noise = float(np.quantile(np.abs(self.residuals), level)) if self.residuals.size else 0.0
+            if not self.draws and not self.residuals.size:
+                noise = np.nan  # nothing is known: no band, rather than one without width
             below = np.sqrt(np.nan_to_num(estimate - low) ** 2 + noise**2)
             above = np.sqrt(np.nan_to_num(high - estimate) ** 2 + noise**2)
             return Band(low, high), Band(estimate - below, estimate + above)
 
         confidence, new = bands(self.level)
-        unknown = np.full(estimate.shape, np.nan)
-        return Prediction(columns, estimate, confidence, new, unknown, self.level, self.notes, bands)
+        unknown, notes = np.full(estimate.shape, np.nan), self.notes
+        if self.draws and not self.residuals.size:
+            text = f"The rows hold no {self.estimator.output}: the band of a new run is that of the curve."
+            notes = (*notes, Note("info", "no-scatter", text))
+        return Prediction(columns, estimate, confidence, new, unknown, self.level, notes, bands)
 
     def bootstrap(self, n: int = 200, rng: int = 0) -> Estimate:
         """This estimate with `n` states learned from resampled rows (or groups of rows)."""

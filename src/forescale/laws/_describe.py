@@ -14,6 +14,9 @@ from forescale.laws._law import Law, Parameter, Published
 
 _WIDTH = 100
 
+MANY = 6
+"""More sets of constants than this stand in one table, with what they share said once."""
+
 
 def describe(law: Law) -> str:
     """The law as plain text: formula, columns, parameters, questions, traps, papers, constants in full."""
@@ -27,9 +30,11 @@ def describe(law: Law) -> str:
     blocks += _section("Refuses", [f"{question}: {why}" for question, why in law.refuses.items()])
     blocks += _section("Traps", law.traps)
     if law.published:
-        blocks += ["", "Published constants"]
-        for source, published in law.published.items():
-            blocks += ["", *_constants(law, source, published)]
+        blocks += ["", "Published constants", ""]
+        if len(law.published) > MANY:
+            blocks += _many_constants(law)
+        else:
+            blocks += [line for item in law.published.items() for line in (*_constants(law, *item), "")][:-1]
     blocks += _section("Papers", [_paper(key) for key in law.papers])
     return "\n".join(blocks).rstrip() + "\n"
 
@@ -81,17 +86,43 @@ def _constants(law: Law, source: str, published: Published) -> list[str]:
     widths = {i: max(len(row[i]) for row in rows) for i in keep}
     lines = [f"  {law.id}:{source}"]
     lines += ["    " + "  ".join(row[i].ljust(widths[i]) for i in keep).rstrip() for row in rows]
+    for label, text in _about(published):
+        lines += _wrap(f"{label}: {text}", "    ", "      ")
+    return lines
+
+
+def _about(published: Published) -> list[tuple[str, str]]:
     words = "; ".join(f"{what}: {convention}" for what, convention in published.conventions.items())
     spans = "; ".join(f"{what} {low:.3g} to {high:.3g}" for what, (low, high) in published.fitted_range.items())
-    for label, text in (
+    said = (
         ("Conventions", words),
         ("Fitted on", spans),
         ("Reproduced by us", published.reproduced),
         ("Note", published.note),
-    ):
-        if text:
-            lines += _wrap(f"{label}: {text}", "    ", "      ")
+    )
+    return [(label, text) for label, text in said if text]
+
+
+def _many_constants(law: Law) -> list[str]:
+    """All sets as one table, then each distinct remark with the sets that it is about."""
+    rows = [("", *law.params)]
+    rows += [(key, *(f"{p.values[n]:.6g}" for n in law.params)) for key, p in law.published.items()]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [f"  as {law.id}:SOURCE"]
+    lines += ["    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    for (label, text), sources in remarks(law).items():
+        whose = "all" if len(sources) == len(law.published) else ", ".join(sources)
+        lines += _wrap(f"{label} ({whose}): {text}", "    ", "      ")
     return lines
+
+
+def remarks(law: Law) -> dict[tuple[str, str], list[str]]:
+    """(label, text) of each distinct remark on published constants -> the sources that carry it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for source, published in law.published.items():
+        for remark in _about(published):
+            found.setdefault(remark, []).append(source)
+    return found
 
 
 def _paper(key: str) -> str:

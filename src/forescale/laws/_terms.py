@@ -10,6 +10,9 @@ import numpy as np
 PF_DAY = 8.64e19
 """FLOP in one petaFLOP/s-day, the unit of the papers from 2020."""
 
+ONE_VARIABLE = "one variable says nothing about the split into parameters and data; chinchilla does"
+"""Why a law of one variable refuses "compute-optimal"."""
+
 
 def power_term(x: Any, size: Any, exponent: Any) -> Any:
     """size * x^-exponent: what is missing because x is finite."""

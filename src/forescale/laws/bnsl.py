@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from forescale.core.errors import LawError, message
 from forescale.laws._law import Law, Parameter, amplitude, breaking, floor, real
+from forescale.laws._terms import ONE_VARIABLE
 from forescale.numerics.curves import best, regressions
 
 Array = NDArray[np.float64]
@@ -120,7 +121,7 @@ def broken(breaks: int) -> Law:
         linear=("a", "b"),
         valid_for=("predict",),
         refuses={
-            "compute-optimal": "one variable says nothing about the split into parameters and tokens: chinchilla",
+            "compute-optimal": ONE_VARIABLE,
             "reach": "beyond its last break the curve may rise again; power-floor says where a trend ends",
         },
         loss="log-squared",

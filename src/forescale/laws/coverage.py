@@ -128,7 +128,8 @@ coverage_power = Law(
     latex=r"\mathrm{pass}(k) = \exp(-a \, k^{-b}), \quad k = \mathrm{attempts}",
     meaning=(
         "The share of problems that at least one of k attempts solves, over several orders of magnitude of k: minus "
-        "its log falls as a power. Fit it to unbiased estimates at few k, and ask how many attempts a target takes. "
+        "its log falls as a power. Fit it to unbiased estimates (pass_at_k) at few k, and ask how many attempts a "
+        "target takes. "
         "The authors find the curves of a family of models to be copies of each other, shifted in log k."
     ),
     traps=(
@@ -181,8 +182,8 @@ coverage_beta = Law(
     meaning=(
         "Each problem has its own success rate; where these follow a beta distribution, coverage has this closed "
         "form. Unsolved problems fall as Gamma(alpha + beta) / Gamma(beta) k^-alpha in the end, so that alpha is the "
-        "exponent of the left tail of success rates. From counts per problem it is fitted by likelihood, whatever "
-        "the rule by which attempts were stopped."
+        "exponent of the left tail of success rates. From counts per problem the estimator success-rates fits it by "
+        "likelihood, whatever the rule by which attempts were stopped."
     ),
     traps=(
         "Before the asymptote the slope is not alpha: with (.2155, 25.49) the asymptote is 5 % off at 100 attempts.",

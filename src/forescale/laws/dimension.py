@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from forescale.core.errors import DataError, message
 from forescale.laws._law import Law, amplitude, floor
-from forescale.laws._terms import power_term
+from forescale.laws._terms import ONE_VARIABLE, power_term
 from forescale.numerics.curves import best, regressions
 
 Array = NDArray[np.float64]
@@ -122,7 +122,7 @@ variance_limited = Law(
     floor="E",
     domain={"D": (1e3, 1e6)},
     valid_for=("predict", "reach"),
-    refuses={"compute-optimal": "one variable says nothing about the split into parameters and tokens"},
+    refuses={"compute-optimal": ONE_VARIABLE},
     latex=r"L(D) = E + \frac{V}{D}",
     meaning=(
         "With ample data a model of fixed size approaches its limit as 1 / D, for any task with a smooth loss; with "

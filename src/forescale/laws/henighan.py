@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._law import Check, Law, Published, exponent, floor, location
-from forescale.laws._terms import PF_DAY
+from forescale.laws._terms import ONE_VARIABLE, PF_DAY
 from forescale.numerics.curves import power_above_floor
 
 Array = NDArray[np.float64]
@@ -149,7 +149,6 @@ def _computes() -> dict[str, Published]:
     return found
 
 
-_ONE = "one variable says nothing about the split into parameters and tokens; henighan-N-opt or chinchilla does"
 _KL = (
     "The floor E is the entropy of the data, and what is above it the Kullback-Leibler divergence from the data to "
     "the model"
@@ -171,7 +170,7 @@ henighan_n = Law(
     floor="E",
     starts=starts_in_parameters,
     valid_for=("predict", "reach"),
-    refuses={"compute-optimal": _ONE},
+    refuses={"compute-optimal": ONE_VARIABLE},
     latex=r"L(N) = E + \left( \frac{N_{c}}{N} \right)^{\alpha_{N}}",
     meaning=(
         f"Loss of models of N non-embedding parameters, trained to convergence on ample data. {_KL}. The same curves "
@@ -218,7 +217,7 @@ henighan_c = Law(
     floor="E",
     starts=starts_in_compute,
     valid_for=("predict", "reach"),
-    refuses={"compute-optimal": _ONE},
+    refuses={"compute-optimal": ONE_VARIABLE},
     latex=r"L(C) = E + \left( \frac{C_{c}}{C} \right)^{\alpha_{C}}",
     meaning=(
         f"Least loss for a budget: the lower envelope of the learning curves of all sizes. {_KL}: per image (the "

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._law import Law, Parameter, amplitude, exponent, floor, location
+from forescale.laws._terms import ONE_VARIABLE
 from forescale.numerics.curves import above_floor, best
 
 Array = NDArray[np.float64]
@@ -40,7 +41,7 @@ def size(D: Any, kappa: Any, beta: Any) -> Any:
 
 
 _ONE = {
-    "compute-optimal": "one variable says nothing about the split into parameters and tokens; chinchilla does",
+    "compute-optimal": ONE_VARIABLE,
 }
 
 hestness = Law(

@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from forescale.laws._law import Check, Law, Published, exponent, location
+from forescale.laws._terms import ONE_VARIABLE
 
 _WEBTEXT = {"N": "non-embedding", "C": "6N(non-embedding)D", "D": "tokens", "loss": "nats/token"}
 _NOTE = "WebText2, non-embedding parameters; the critical sizes depend on the tokenizer and mean little alone."
-_ONE = "one variable says nothing about the split into parameters and tokens; chinchilla does"
 
 
 def joint(N: Any, D: Any, N_c: Any, D_c: Any, alpha_N: Any, alpha_D: Any) -> Any:
@@ -95,7 +95,7 @@ kaplan_n = Law(
     },
     formula=in_parameters,
     decreasing_in=("N",),
-    refuses={"compute-optimal": _ONE},
+    refuses={"compute-optimal": ONE_VARIABLE},
     latex=r"L(N) = \left( \frac{N_{c}}{N} \right)^{\alpha_{N}}",
     meaning="Loss against non-embedding parameters, data ample and training to convergence. Same curves as power(N).",
     traps=(
@@ -126,7 +126,7 @@ kaplan_d = Law(
     },
     formula=in_tokens,
     decreasing_in=("D",),
-    refuses={"compute-optimal": _ONE},
+    refuses={"compute-optimal": ONE_VARIABLE},
     latex=r"L(D) = \left( \frac{D_{c}}{D} \right)^{\alpha_{D}}",
     meaning="Loss against unique tokens for a large model with early stopping. Same curves as power(D).",
     traps=(
@@ -157,7 +157,7 @@ kaplan_c = Law(
     },
     formula=in_compute,
     decreasing_in=("C",),
-    refuses={"compute-optimal": _ONE},
+    refuses={"compute-optimal": ONE_VARIABLE},
     latex=r"L(C) = \left( \frac{C_{c}}{C} \right)^{\alpha_{C}}",
     meaning="Loss of the best model per budget against the least compute that reaches it (small batches), in FLOP.",
     traps=(

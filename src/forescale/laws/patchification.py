@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._law import Law, amplitude, exponent
-from forescale.numerics.curves import best, regressions
+from forescale.laws._terms import ONE_VARIABLE
+from forescale.numerics.curves import power_above_floor
 
 Array = NDArray[np.float64]
 
@@ -20,17 +21,11 @@ def error(patch: Any, E: Any, A: Any, beta: Any) -> Any:
 
 
 def starts(patch: Array, y: Array) -> dict[str, Array]:
-    """For each limit of a grid the rest comes from a regression of log(y - E) on log p."""
-    E = float(y.min()) * np.array([1e-3, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.996, 0.999, 0.9997])
-    over = y - E[:, None]
-    columns = np.broadcast_to(np.stack([np.ones_like(y), np.log(patch)]), (E.size, 2, y.size))
-    # weights that make errors of log y of errors of log(y - E)
-    found, left = regressions(columns, np.log(over), (over / y) ** 2)
-    chosen = best(left, np.log(y.min() - E)[:, None], 4, 0.3)
-    beta = np.maximum(found[:, 1], 1e-3)
+    """A power of 1 / p above a limit, by regressions of log(y - E) for a grid of limits."""
+    E, log_A, beta = power_above_floor(1.0 / patch, y)
     with np.errstate(over="ignore", under="ignore"):
-        A = np.exp(found[:, 0])
-    return {"E": E[chosen], "A": A[chosen], "beta": beta[chosen]}
+        A = np.exp(log_A)
+    return {"E": E, "A": A, "beta": beta}
 
 
 patchification = Law(
@@ -48,7 +43,7 @@ patchification = Law(
     domain={"patch": (1.0, 32.0)},
     valid_for=("predict",),
     refuses={
-        "compute-optimal": "one variable says nothing about the split into parameters and tokens",
+        "compute-optimal": ONE_VARIABLE,
         "reach": "below a patch of one pixel there is nothing: the least error is E + A",
     },
     starts=starts,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._law import Check, Law, Published, amplitude, exponent, floor
-from forescale.laws._terms import PF_DAY
+from forescale.laws._terms import ONE_VARIABLE, PF_DAY
 from forescale.numerics.curves import power_above_floor, regressions
 
 Array = NDArray[np.float64]
@@ -64,7 +64,7 @@ power = Law(
     starts=starts,
     valid_for=("predict",),
     refuses={
-        "compute-optimal": "one variable says nothing about the split into parameters and tokens; chinchilla does",
+        "compute-optimal": ONE_VARIABLE,
         "reach": "without a floor every loss is reached at some compute; power-floor says where that ends",
     },
     latex=r"L(C) = A \, C^{-\alpha}",
@@ -112,7 +112,7 @@ power_floor = Law(
     starts=floor_starts,
     valid_for=("predict", "reach"),
     refuses={
-        "compute-optimal": "one variable says nothing about the split into parameters and tokens; chinchilla does",
+        "compute-optimal": ONE_VARIABLE,
     },
     latex=r"L(C) = E + A \, C^{-\alpha}",
     meaning=(

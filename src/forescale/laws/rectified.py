@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._law import Law, amplitude, exponent, floor
+from forescale.laws._terms import ONE_VARIABLE
 from forescale.numerics.curves import above_floor, best
 
 Array = NDArray[np.float64]
@@ -47,7 +48,7 @@ rectified = Law(
     starts=starts,
     valid_for=("predict", "reach"),
     refuses={
-        "compute-optimal": "one variable says nothing about the split into parameters and tokens; chinchilla does",
+        "compute-optimal": ONE_VARIABLE,
     },
     loss="log-squared",
     latex=r"L(D) = \frac{B}{D_{l} + D^{\beta}} + E",

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from forescale.laws._law import Check, Law, Published, amplitude, exponent, floor, location
+from forescale.laws._terms import ONE_VARIABLE
 
 GIGA = 1e9
 """The source counts GFLOP; C here is FLOP, so that its B is multiplied by 1e9 and its A by 1e9^alpha."""
@@ -48,7 +49,7 @@ shifted_power = Law(
     floor="E",
     valid_for=("predict", "reach"),
     refuses={
-        "compute-optimal": "one variable says nothing about the split into parameters and samples",
+        "compute-optimal": ONE_VARIABLE,
     },
     latex=r"\mathrm{err}(C) = E + A \, (C + B)^{-\alpha}",
     meaning=(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from forescale.laws._implicit import root
 from forescale.laws._law import Law, Parameter, amplitude, exponent, floor, location
+from forescale.laws._terms import ONE_VARIABLE
 from forescale.numerics.curves import best, regressions
 
 Array = NDArray[np.float64]
@@ -102,8 +103,8 @@ def sigmoidal_starts(D: Array, y: Array) -> dict[str, Array]:
     return {name: values[chosen] for name, values in found_all.items()}
 
 
-_ONE_VARIABLE = {
-    "compute-optimal": "one variable says nothing about the split into parameters and tokens; chinchilla does",
+_REFUSES = {
+    "compute-optimal": ONE_VARIABLE,
 }
 
 m3 = Law(
@@ -121,7 +122,7 @@ m3 = Law(
     decreasing_in=("D",),
     valid_for=("predict",),
     refuses={
-        **_ONE_VARIABLE,
+        **_REFUSES,
         "reach": "the level at which the curve ends is no parameter of its own; power-floor says where that is",
     },
     loss="log-squared",
@@ -160,7 +161,7 @@ m4 = Law(
     decreasing_in=("D",),
     floor="E",
     valid_for=("predict", "reach"),
-    refuses=_ONE_VARIABLE,
+    refuses=_REFUSES,
     loss="log-squared",
     starts=sigmoidal_starts,
     latex=r"L = E + (E_{0} - E) \, h, \quad \frac{h}{(1 - h)^{s}} = \left( \frac{K}{D} \right)^{\alpha}",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._law import Check, Formula, Law, Published, amplitude, exponent, real
-from forescale.laws._terms import PF_DAY
+from forescale.laws._terms import ONE_VARIABLE, PF_DAY
 
 Array = NDArray[np.float64]
 
@@ -91,7 +91,7 @@ def _published(column: str) -> dict[str, Published]:
 
 
 _ONE = {
-    "compute-optimal": "one variable says nothing about the split into parameters and data; chinchilla does",
+    "compute-optimal": ONE_VARIABLE,
     "reach": "without a floor every loss is reached somewhere; time-series-offset says where that ends",
 }
 _PARAMS = {

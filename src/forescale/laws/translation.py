@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._law import Check, Law, Published, amplitude, exponent, floor
+from forescale.laws._terms import ONE_VARIABLE
 from forescale.numerics.curves import best, regressions
 
 Array = NDArray[np.float64]
@@ -217,7 +218,7 @@ translation_pairs = Law(
     domain={"D": (0.5, 500.0)},
     valid_for=("predict",),
     refuses={
-        "compute-optimal": "one variable says nothing about the split into parameters and pairs",
+        "compute-optimal": ONE_VARIABLE,
         "reach": "the level at which the curve ends is B E^b and no parameter of its own",
     },
     latex=r"L(D) = B \left( \frac{1}{D} + E \right)^{b}",

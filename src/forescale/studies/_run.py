@@ -94,5 +94,5 @@ def write(done: Mapping[str, Done], out: Path | None, charts: Path | None) -> li
         for name, d in found.items():
             assert d.outcome is not None  # noqa: S101
             for chart, spec in d.outcome.charts.items():
-                written.append(save(spec, charts / f"{name}-{chart}.png", ppi=110))
+                written.append(save(spec, charts / f"{name}-{chart}.png", ppi=80))
     return written

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import betaln, digamma, gammaln
 
 import forescale as fs
+from forescale.fitting.estimators.success_rates import pass_at_k
 from forescale.reporting.charts.xy import Series, xy
 from forescale.studies._common import fewer_errors, same_figures
 from forescale.studies._study import Claim, Outcome, Study, Table, measured, reproduced
@@ -57,29 +56,15 @@ DRAWS = 40
 
 
 def coverage(trials: float, passed: Array, k: Array) -> Array:
-    """Unbiased share of problems solved in k attempts: mean over problems of 1 - C(n - c, k) / C(n, k)."""
-    left = trials - passed[:, None] - k
-    none = np.exp(
-        gammaln(trials - passed + 1)[:, None] - gammaln(np.maximum(left, 0.0) + 1) - gammaln(trials + 1)
-        + gammaln(trials - k + 1)
-    )  # fmt: skip
-    return np.asarray(1.0 - np.where(left < 0, 0.0, none).mean(axis=0))
+    """Unbiased share of problems solved in k attempts, mean over problems."""
+    return np.asarray(pass_at_k(trials, passed[:, None], k).mean(axis=0))
 
 
-def tail(trials: Array, passed: Array) -> tuple[float, float]:
-    """alpha and beta of success rates, by the likelihood of beta-binomial counts."""
-    (n, c), weight = np.unique(np.stack([trials, passed]), axis=1, return_counts=True)
-
-    def negative(u: Array) -> tuple[float, Array]:
-        a, b = np.exp(u)
-        value = -(weight * (betaln(a + c, b + n - c) - betaln(a, b))).sum()
-        both = digamma(a + b) - digamma(a + b + n)
-        slope_a = -(weight * (digamma(a + c) - digamma(a) + both)).sum()
-        slope_b = -(weight * (digamma(b + n - c) - digamma(b) + both)).sum()
-        return float(value), np.array([a * slope_a, b * slope_b])
-
-    found = minimize(negative, np.log([0.3, 20.0]), jac=True, method="L-BFGS-B", options={"gtol": 1e-8, "ftol": 0.0})
-    return float(np.exp(found.x[0])), float(np.exp(found.x[1]))
+def tail(trials: float | Array, passed: Array) -> tuple[float, float]:
+    """alpha and beta of success rates by likelihood."""
+    counts = fs.Runs.from_columns({"trials": np.broadcast_to(trials, passed.shape), "passed": passed})
+    found = fs.estimate(counts, "success-rates").numbers
+    return found["alpha"], found["beta"]
 
 
 def grid(most: float, count: int) -> Array:
@@ -145,7 +130,7 @@ def _constants(
         k = grid(ATTEMPTS, 40)
         fit = fs.fit(fs.Runs.from_columns({"attempts": k, "score": coverage(ATTEMPTS, c, k)}), "coverage-power")
         misses.append(float(np.abs(fit.predict(attempts=every).estimate - seen).mean()))
-        tails[model] = tail(np.full(c.size, float(ATTEMPTS)), c)
+        tails[model] = tail(ATTEMPTS, c)
         rows.append(
             (
                 model,
@@ -180,7 +165,7 @@ def _simulated() -> list[Claim]:
         for _ in range(DRAWS):
             passed = rng.binomial(FEW, largest * rng.beta(alpha, beta, PROBLEMS)).astype(np.float64)
             by_line = slope(k, coverage(FEW, passed, k))[1]
-            by_tail = tail(np.full(PROBLEMS, float(FEW)), passed)[0]
+            by_tail = tail(FEW, passed)[0]
             errors.append((abs(by_tail / alpha - 1), abs(by_line / alpha - 1)))
         ours, theirs = np.array(errors).T
         claims.append(
@@ -213,7 +198,7 @@ def _hindcast(passed: dict[str, Array]) -> tuple[list[Claim], Table]:
             for _ in range(DRAWS):
                 some = rng.hypergeometric(c.astype(int), (ATTEMPTS - c).astype(int), kept).astype(np.float64)
                 a, b = slope(k, coverage(kept, some, k))
-                alpha, beta = tail(np.full(some.size, float(kept)), some)
+                alpha, beta = tail(kept, some)
                 form = fs.law("coverage-beta")({"alpha": alpha, "beta": beta}, attempts=every)
                 drawn.append((abs(b / b_all - 1), abs(slope(every, form)[1] / b_all - 1),
                               abs(np.exp(-a * ATTEMPTS**-b) - end), abs(form[-1] - end)))  # fmt: skip
@@ -342,6 +327,6 @@ coverage_study = Study(
     question="Does coverage follow a power law of attempts, and which form foretells it from few?",
     papers=("brown2024", "schaeffer2025", "hu2023", "krajewski2025", "hughes2024"),
     datasets=("pythia-math-counts", "jailbreak-counts"),
-    laws=("coverage-power", "coverage-beta", "coverage-surface", "pass-until"),
+    laws=("coverage-power", "coverage-beta", "success-rates", "coverage-surface", "pass-until"),
     run=run,
 )

@@ -27,6 +27,7 @@ def run() -> Outcome:
     claims: list[Claim] = []
     rows: list[tuple[str, ...]] = []
     drawn: list[Series] = []
+    found: dict[str, list[str]] = {method: [] for method in _METHODS}
     for name, step, words in (
         ("data-mixing-3", 60000, "three domains, 32 mixtures, 410M"),
         ("data-mixing-5", 30000, "five domains, 26 mixtures, 410M"),
@@ -47,14 +48,17 @@ def run() -> Outcome:
         if name == "data-mixing-3":
             on = predicted["set"] == _DRAWN
             drawn = [Series(label, predicted[key][on], predicted["seen"][on]) for key, label in _LABELS.items()]
+        for method, error in errors.items():
+            found[method].append(f"{100 * error:.1f}")
+    said = {method: " and ".join(figures) for method, figures in found.items()}
     claims += _larger()
     claims += _continual()
     return Outcome(
         claims=tuple(claims),
         sentence=(
-            "The exponential law predicts hidden mixtures better than a linear regression, and a kernel regression "
-            "on logarithms of the shares better than the law. The claim about 1B models cannot be checked: their "
-            "files are not in the mirror."
+            f"On hidden mixtures of three and of five domains the exponential law errs by {said['law']} %, a linear "
+            f"regression by {said['linear']} %, a kernel regression on logarithms of the shares by "
+            f"{said['kernel']} %. The claim about 1B models cannot be checked: their files are not in the mirror."
         ),
         charts={
             "hidden": xy(

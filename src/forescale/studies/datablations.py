@@ -10,7 +10,7 @@ import forescale as fs
 from forescale.laws._terms import saturating
 from forescale.laws.repetition import effective_size
 from forescale.reporting.charts.xy import Series, xy
-from forescale.studies._common import fewer_errors, huber, relative_errors
+from forescale.studies._common import fewer_errors, huber, relative_errors, tally
 from forescale.studies._study import Claim, Outcome, Study, Table, measured, reproduced
 
 Array = NDArray[np.float64]
@@ -44,35 +44,41 @@ def run() -> Outcome:
     law = fs.law("data-constrained")
     joint = fs.fit(sound, law)
     base = fs.fit(runs.where(runs["epochs"] <= 2.5), fs.law("chinchilla").tie(beta="alpha"))
+    (protocol, lowest), hidden = _protocol(base, chosen), _out_of_sample(sound, chosen)
+    wins = [claim.verdict.startswith(law.id) for claim in hidden]
+    theirs, every = wins[: len(wins) // 2], wins[len(wins) // 2 :]
     return Outcome(
         claims=(
-            *_protocol(base, chosen),
+            *protocol,
             *_in_sample(joint, sound),
-            *_out_of_sample(sound, chosen),
+            *hidden,
             *_four_passes(runs, names),
         ),
         sentence=(
-            "The authors' rows, base law and objective come out; their R_D* = 15.4 and R_N* = 5.3 do not, because "
-            "the objective is almost flat in both. Fitted jointly to all sound runs the law predicts larger ones two "
-            "to four times better than a law that counts repeated tokens as fresh; on the authors' selection of runs "
-            "it wins one of three times."
+            f"Of the figures of the authors' protocol {tally(protocol)} come out; their R_D* = 15.4 and R_N* = 5.3 "
+            f"are {protocol[4].ours:.3g} and {protocol[5].ours:.2g} here, where the objective is "
+            f"{100 * (protocol[3].ours / lowest - 1):.1g} % lower. On hidden runs, larger or of more passes, the law "
+            f"errs less than one that counts repeated tokens as fresh in {sum(every)} of {len(every)} cuts of all "
+            f"sound runs, and in {sum(theirs)} of {len(theirs)} of the authors' selection."
         ),
         charts={"worth": _chart(runs, names, base, joint)},
         tables=(_table(joint, chosen),),
     )
 
 
-def _protocol(base: fs.Fit, chosen: fs.Runs) -> list[Claim]:
-    """The base law on 62 runs, then R_D and R_N on 182 with the published base."""
+def _protocol(base: fs.Fit, chosen: fs.Runs) -> tuple[list[Claim], float]:
+    """The base law on 62 runs, then R_D and R_N on 182 with the published base; and the objective of the second."""
     published = fs.law("data-constrained").constants("muennighoff2023")
     law = fs.law("data-constrained").fix(**{k: v for k, v in published.items() if k not in ("R_D", "R_N")})
     refit = fs.fit(chosen, law)
     at = objective(chosen, published)
+    value = law({**refit.params}, N=chosen["N"], D=chosen["D"], D_unique=chosen["D_unique"])
     why = (
         f"The objective is {at:.7f} at the published pair and {refit.objective:.7f} at ours; the authors start "
-        "between 0 and 20 and stop where it is nearly flat. The base law, from other runs, is 8 % off these."
+        "between 0 and 20. With the base law, from other runs, the law is "
+        f"{100 * np.median(np.abs(value / chosen['loss'] - 1)):.0f} % off these in the median."
     )
-    return [
+    claims = [
         reproduced(
             "exponent of 62 runs of at most 2.5 passes, tokens as fresh, alpha = beta",
             ours=base.params["alpha"], theirs=0.3595363, within=2e-4, source=NOTEBOOK,
@@ -95,6 +101,7 @@ def _protocol(base: fs.Fit, chosen: fs.Runs) -> list[Claim]:
             relative=True, source=NOTEBOOK,
         ),
     ]  # fmt: skip
+    return claims, refit.objective
 
 
 def objective(runs: fs.Runs, params: dict[str, float]) -> float:
@@ -114,7 +121,7 @@ def _in_sample(joint: fs.Fit, sound: fs.Runs) -> list[Claim]:
         ),
         measured("median error of our joint fit to them", float(np.median(relative_errors(joint, sound)))),
         measured("R_D* of the joint fit", joint.params["R_D"], note=f"{between['R_D']}."),
-        measured("R_N* of the joint fit", joint.params["R_N"], note=f"{between['R_N']}: hardly known."),
+        measured("R_N* of the joint fit", joint.params["R_N"], note=f"{between['R_N']}."),
     ]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 import forescale as fs
 from forescale.reporting.charts.xy import Series, xy
-from forescale.studies._common import fewer_errors, relative_errors
+from forescale.studies._common import fewer_errors, relative_errors, span
 from forescale.studies._study import Claim, Outcome, Study, Table, holds, measured
 
 PARETOQ = "Liu et al. 2025 (ParetoQ): 1.58, 2 and 3 bits lie on the front of memory against 4 bits"
@@ -25,10 +25,11 @@ def run() -> Outcome:
     qat = trained()
     every = fs.fit(qat, FREE)
     worth = {name: every.params[f"eff_{name}"] for name in WIDTHS}
-    rows, claims = [], []
+    rows, claims, spent = [], [], []
     for name, bits in WIDTHS.items():
         low, high = (end * 4.0 / bits for end in every.interval(f"eff_{name}"))
         per_bit = worth[name] * 4.0 / bits
+        spent.append((per_bit, f"{bits:g}"))
         rows.append((f"{bits:g}", f"{worth[name]:.3f}", f"{per_bit:.3f}", f"{low:.3f} to {high:.3f}"))
         text = f"worth of a bit in {bits:g}-bit weights, over one in four-bit weights"
         if name == "w1":
@@ -37,12 +38,14 @@ def run() -> Outcome:
             said = f"{per_bit:.3f}, from {low:.3f}."
             text = f"{text}, upper end of its 90 % interval"
             claims.append(holds(text, ours=high, least=1.0, source=PARETOQ, note=said))
+    after, newer, smaller = after_training()
     return Outcome(
-        claims=(*claims, *held_out(qat), *after_training()),
+        claims=(*claims, *held_out(qat), *after),
         sentence=(
-            "Trained in few bits, two and three bits spend memory a little better than four, 1.58 bits equally well "
-            "and one bit worse. Quantised after training by another method than the law's, Llama-3 loses more than "
-            "Llama-2 in every pair, as its tokens say, but larger models do not lose less."
+            "Trained in few bits, a bit of memory is worth, as a share of one in four-bit weights, "
+            f"{', '.join(f'{share:.2f} at {bits}' for share, bits in spent)} bits. Quantised after training by "
+            f"another method than the law's, Llama-3 loses {span(newer)} times what Llama-2 does, which saw fewer "
+            f"tokens, and Llama-2-7B {span(smaller)} times what 70B does."
         ),
         charts={"bits": drawn(qat)},
         tables=(
@@ -89,8 +92,8 @@ def held_out(runs: fs.Runs) -> list[Claim]:
     return found
 
 
-def after_training() -> list[Claim]:
-    """What the table without a column of tokens can say of the quantisation law: directions."""
+def after_training() -> tuple[list[Claim], list[float], list[float]]:
+    """What a table without tokens can say of the quantisation law: directions, and the ratios of degradations."""
     runs = fs.dataset("lowbit-ptq")
     runs = runs.where(runs["group_size"] == GROUP)
     added = dict(zip(zip(runs.labels["model"].tolist(), runs["bits"].tolist()), runs["degradation"].tolist()))
@@ -98,7 +101,7 @@ def after_training() -> list[Claim]:
     llama = runs.where(np.array([name.startswith("Llama-2") for name in runs.labels["model"].tolist()]))
     fit = fs.fit(llama.with_column("D", np.ones(len(llama))), fs.law("quantisation").fix(beta=1.0))
     shrinks = [added["Llama-2-7B", b] / added["Llama-2-70B", b] for b in (2.0, 3.0, 4.0)]
-    return [
+    claims = [
         holds(
             "least of six ratios, degradation of Llama-3 over that of Llama-2 at equal size and bits",
             ours=min(ratios),
@@ -119,6 +122,7 @@ def after_training() -> list[Claim]:
             note="5.50 for GPTQ on Pythia; this is another quantiser (EfficientQAT) and family.",
         ),
     ]
+    return claims, ratios, shrinks
 
 
 def drawn(runs: fs.Runs) -> dict[str, object]:

@@ -9,6 +9,7 @@ import numpy as np
 
 import forescale as fs
 from forescale.reporting.charts.xy import Series, xy
+from forescale.studies._common import span
 from forescale.studies._study import Claim, Outcome, Study, Table, holds, reproduced
 
 SETTINGS = (
@@ -22,8 +23,7 @@ SOURCE = "n_exponent in the authors' released fits, RefinedWeb"
 CHINCHILLA = "Hoffmann et al. 2022, IsoFLOP curves: .49, .462 to .534"
 WITHIN = 0.005
 REMARKS = {
-    "porian-head": "In the two smallest budgets the lowest loss is at the smallest size. Both are left out here, as "
-    "an optimum at the edge is none; the authors keep one.",
+    "porian-head": "{left} are left out here, as an optimum at the smallest size is none; the authors keep one more.",
 }
 
 
@@ -33,6 +33,7 @@ def run() -> Outcome:
     series: list[Series] = []
     rows: list[tuple[str, ...]] = []
     found: dict[str, float] = {}
+    moved: list[float] = []
     for name, words, theirs in SETTINGS:
         runs = fs.dataset(name)
         curves = fs.isoflop(runs, method="interpolation", correct=False)
@@ -42,6 +43,8 @@ def run() -> Outcome:
         assert parabolas.N is not None  # noqa: S101
         share = law.params["beta"] / (law.params["alpha"] + law.params["beta"])
         found[name] = curves.N.exponent
+        moved.append(abs(parabolas.N.exponent - curves.N.exponent))
+        left = f"{len(curves.profiles) - len(curves.used)} of {len(curves.profiles)} budgets"
         claims.append(
             reproduced(
                 f"exponent of N*: {words}",
@@ -49,7 +52,7 @@ def run() -> Outcome:
                 theirs=theirs,
                 within=WITHIN,
                 source=SOURCE,
-                note=REMARKS.get(name, ""),
+                note=REMARKS.get(name, "").format(left=left),
             )
         )
         low, high = curves.N.interval
@@ -66,15 +69,16 @@ def run() -> Outcome:
         C = np.array([p.budget for p in curves.used])
         N = np.array([p.N_star for p in curves.used])
         series += [Series(words, C, N), Series(words, C, curves.N(C), "line")]
+    at = list(found.values())
     claims += _steps(found)
     claims += _open_web()
     return Outcome(
         claims=tuple(claims),
         sentence=(
-            "Counting the last layer, a shorter warm-up, a decay that ends with the run and tuning per size each "
-            "bring the exponent of the best size down, from .83 to .50: Kaplan's figure came from his procedure. How "
-            "the minimum of a curve is read (parabola or interpolation) moves the untuned settings by as much as a "
-            "step."
+            "Counting the last layer, a shorter warm-up, a decay that ends with the run and tuning per size take the "
+            f"exponent of the best size from {at[0]:.2f} by way of {', '.join(f'{x:.2f}' for x in at[1:-1])} to "
+            f"{at[-1]:.2f}. How the minimum of a curve is read (parabola or interpolation) moves it by "
+            f"{span(moved, '.3f')}."
         ),
         charts={
             "optima": xy(

@@ -29,14 +29,17 @@ def run() -> Outcome:
         least=1.0,
         source="Panferov et al. 2025, README: 4-bit training is Pareto-optimal",
     )
+    held = held_out(runs, free)
+    per_scheme = " and ".join(f"{100 * claim.ours:.1f}" for claim in held)
+    by_curve = " and ".join(f"{100 * float(claim.theirs or 0.0):.1f}" for claim in held)
     off = np.log(fit.predict(runs).estimate / runs["loss"])
     scatter = measured("root mean square of the log residuals, one worth per scheme", rms(off))
     return Outcome(
-        claims=(best, *held_out(runs, free), scatter, *others(every)),
+        claims=(best, *held, scatter, *others(every)),
         sentence=(
             f"A parameter in four bits (weights and activations) is worth {eff['w4a4']:.2f} of one in 16, in three "
             f"{eff['w3a3']:.2f}, in two {eff['w2a2']:.2f}; with one number per scheme, sizes and lengths that were "
-            "hidden are predicted to half a percent. One exponential curve in bits misses the shortest runs by two."
+            f"hidden are predicted to {per_scheme} %, by one exponential curve in bits to {by_curve} %."
         ),
         charts={"collapse": collapse(runs, fit, eff), "worth": worth(eff)},
         tables=(
@@ -137,7 +140,7 @@ def collapse(runs: fs.Runs, fit: fs.Fit, eff: dict[str, float]) -> dict[str, obj
     series.append(Series("the law", sizes, p["E"] + p["A"] * sizes ** -p["alpha"], "line"))
     return xy(
         "Loss against the parameters that a model is worth",
-        ["60 runs, 25 to 100 tokens per parameter; each is moved left by the worth of its parameters"],
+        [f"{len(runs)} runs, 25 to 100 tokens per parameter; each is moved left by the worth of its parameters"],
         series,
         x="N times worth, parameters",
         y="loss without the term for data (nats per token)",
@@ -157,7 +160,7 @@ def worth(eff: dict[str, float]) -> dict[str, object]:
     series.append(Series("16 bits", [1.8, 8.2], [1.0, 1.0], "dashes"))
     return xy(
         "What a bit of memory is worth, against 16 bits",
-        ["weights and activations: most at four bits; weights alone: two to four bits hardly differ"],
+        ["16 bits = 1; few bits in the weights alone, or in weights and activations"],
         series,
         x="bits per weight",
         y="worth per bit, 16 bits = 1",

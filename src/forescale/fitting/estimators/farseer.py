@@ -220,6 +220,7 @@ farseer_staged = Estimator(
         "Differences double the variance of the noise and are small at large D: without the joint fit the exponents "
         "are those of the noisiest pairs.",
         "lambda must be the ratio of the grid; pairs are matched to .2 %.",
+        "A bootstrap by row breaks the pairs in D: its draws have fewer differences than the estimate had.",
         "Nine parameters need five sizes by five token counts at least.",
         "Report predictions: exponents inside exponents trade off, so parameters differ where predictions agree.",
         "The law has no optimum in N for large budgets: see the law farseer before planning with it.",

@@ -39,6 +39,8 @@ def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
     groups = sorted((int(m[1]), name) for name in table if (m := _GROUP.fullmatch(name)))
     if len(groups) != 10 or not isinstance(table.get("Model"), Coded):
         raise ReadError(message(f"{path.name} has {len(groups)} groups of questions", "ten, and names of models"))
+    if lacking := {"Model Family", "FLOPs (1E21)", "acc", "brier"} - set(table):
+        raise ReadError(message(f"{path.name} lacks the columns {sorted(lacking)}", "a CSV file of ExpEmergence"))
     flops = table["FLOPs (1E21)"]
     kept = np.flatnonzero(np.isfinite(flops) & np.isfinite(table[groups[0][1]]))
     columns: dict[str, Any] = {

@@ -50,8 +50,15 @@ def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
 
     Raises:
         InputError: an unknown task.
-        ReadError: a table without the expected text columns.
+        ReadError: a table without the expected columns.
     """
+    try:
+        return _models(fetch, options)
+    except KeyError as error:
+        raise ReadError(message(f"a table lacks the column {error}", "a CSV file of ObsScaling")) from error
+
+
+def _models(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
     table = read_delimited(fetch(options["file"])).columns
     models, families = _texts(table["Model"]), _texts(table["Model Family"])
     columns: dict[str, Any] = {

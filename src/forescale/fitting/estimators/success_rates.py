@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts of attempts: unbiased pass@k, and the spread of success rates by likelihood (Brown et al. 2024, Schaeffer et
+al. 2025, Kazdan et al. 2025).
+
+`pass_at_k`, `all_of_k` and `best_of_n` are exact for a fixed number of attempts; `rate_until` is for attempts that
+stopped at a number of passes. The likelihood of a beta distribution of rates is right for either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import betaln, digamma, polygamma
+
+from forescale.core.errors import DataError, message
+from forescale.fitting._estimator import Estimator, Options
+from forescale.laws.coverage import beta_rates, log_unsolved
+from forescale.runs.derive import require
+from forescale.runs.table import Runs
+
+Array = NDArray[np.float64]
+
+SMALLEST, LARGEST = 1e-6, 1e9
+"""Ends of the search for alpha and beta."""
+ROUNDS = 100
+NOTHING = 1e-6
+"""Gain in log likelihood over one rate for all problems that counts as none."""
+
+
+def pass_at_k(trials: ArrayLike, passed: ArrayLike, k: ArrayLike) -> Array:
+    """Share of draws of k of the attempts at a problem that hold a pass: 1 - C(n - c, k) / C(n, k), to rounding.
+
+    Unbiased where the number of attempts was fixed beforehand. Arguments broadcast; 1 where fewer than k failed.
+
+    Raises:
+        DataError: k above the attempts.
+    """
+    n, c, draws = (np.asarray(values, dtype=np.float64) for values in (trials, passed, k))
+    if (draws > n).any():
+        raise DataError(message(f"{draws.max():g} attempts of {n.min():g}", "no more than were made"))
+    rest = n - c - draws
+    # the ratio of binomials is a ratio of beta functions
+    none = np.exp(log_unsolved(draws, c, np.maximum(rest, 0.0) + 1.0))
+    return np.asarray(1.0 - np.where(rest < 0, 0.0, none))
+
+
+def all_of_k(trials: ArrayLike, passed: ArrayLike, k: ArrayLike) -> Array:
+    """Share of draws of k of the attempts that all passed: C(c, k) / C(n, k)."""
+    n, c = (np.asarray(values, dtype=np.float64) for values in (trials, passed))
+    return np.asarray(1.0 - pass_at_k(n, n - c, k))
+
+
+def best_of_n(proxy: ArrayLike, gold: ArrayLike, n: int) -> float:
+    """Mean true reward of the sample that the proxy ranks first among n, over all draws of n of the samples.
+
+    Args:
+        proxy, gold: (N,) rewards of samples of one prompt, N >= n; samples of equal proxy share their mean.
+    """
+    _, place, count = np.unique(np.asarray(proxy, dtype=np.float64), return_inverse=True, return_counts=True)
+    mean = np.bincount(place, np.asarray(gold, dtype=np.float64)) / count
+    below = np.cumsum(count).astype(np.float64)
+    total = below[-1]
+    if n > total:
+        raise DataError(message(f"the best of {n} of {total:g} samples", "no more than there are"))
+    none = 1.0 - pass_at_k(total, total - below, n)
+    return float(mean @ np.diff(np.concatenate([[0.0], none])))
+
+
+def rate_until(passes: ArrayLike, trials: ArrayLike) -> Array:
+    """Unbiased success rate from attempts that stopped at the r-th pass, r >= 2: (r - 1) / (trials - 1)."""
+    r, n = (np.asarray(values, dtype=np.float64) for values in (passes, trials))
+    if (r < 2).any():
+        raise DataError(message("attempts that stopped at the first pass", "two passes or more: one says too little"))
+    return np.asarray((r - 1.0) / (n - 1.0))
+
+
+@dataclass(frozen=True)
+class State:
+    """alpha and beta of the success rates; problems, and those never solved."""
+
+    alpha: float
+    beta: float
+    problems: float
+    unsolved: float
+
+
+def learn(runs: Runs, _: Options) -> State:
+    """The likelihood of beta-binomial counts, by Newton steps in log alpha and log beta.
+
+    Raises:
+        DataError: no pass at all, no failure at all, or rates that do not differ between problems.
+    """
+    table = require(runs, "trials", "passed")
+    n, c = table["trials"], table["passed"]
+    if (c < 0).any() or (c > n).any():
+        raise DataError(message("more passes than attempts, or fewer than none", "counts with 0 <= passed <= trials"))
+    if c.sum() == 0 or (c == n).all():
+        raise DataError(message("attempts that all failed or all passed", "some of either"))
+    (pairs, place) = np.unique(np.stack([n, c]), axis=1, return_inverse=True)
+    weight = np.bincount(place.ravel(), np.ones(n.size) if runs.weights is None else runs.weights)
+    alpha, beta = _likeliest(pairs[0], pairs[1], np.asarray(weight, dtype=np.float64))
+    return State(alpha, beta, float(n.size), float((c == 0).sum()))
+
+
+def _likeliest(n: Array, c: Array, weight: Array) -> tuple[float, float]:
+    def at(u: Array) -> float:
+        a, b = np.exp(u)
+        return float((weight * (betaln(a + c, b + n - c) - betaln(a, b))).sum())
+
+    def slopes(u: Array) -> tuple[Array, Array]:
+        a, b = np.exp(u)
+        both, both_2 = digamma(a + b) - digamma(a + b + n), polygamma(1, a + b) - polygamma(1, a + b + n)
+        first = np.array(
+            [
+                a * (weight * (digamma(a + c) - digamma(a) + both)).sum(),
+                b * (weight * (digamma(b + n - c) - digamma(b) + both)).sum(),
+            ]
+        )
+        cross = a * b * float((weight * both_2).sum())
+        second = np.array([[first[0], cross], [cross, first[1]]])
+        second[0, 0] += a * a * (weight * (polygamma(1, a + c) - polygamma(1, a) + both_2)).sum()
+        second[1, 1] += b * b * (weight * (polygamma(1, b + n - c) - polygamma(1, b) + both_2)).sum()
+        return first, second
+
+    low, high = np.log(SMALLEST), np.log(LARGEST)
+    mean = float((weight * c).sum() / (weight * n).sum())
+    starts = [np.log(size * np.array([mean, 1.0 - mean])) for size in (0.3, 3.0, 30.0, 300.0)]
+    u = max((np.clip(start, low, high) for start in starts), key=at)
+    value = at(u)
+    for _ in range(ROUNDS):
+        first, second = slopes(u)
+        eigenvalue, axes = np.linalg.eigh(-second)
+        step = axes @ ((axes.T @ first) / np.maximum(np.abs(eigenvalue), 1e-8 * np.abs(eigenvalue).max()))
+        length = min(1.0, 3.0 / max(float(np.abs(step).max()), 1e-300))
+        for _ in range(40):
+            trial = np.clip(u + length * step, low, high)
+            gained = at(trial)
+            if gained > value:
+                break
+            length *= 0.5
+        else:
+            break
+        moved = float(np.abs(trial - u).max())
+        u, value = trial, gained
+        if moved < 1e-12:
+            break
+    if value < float((weight * (c * np.log(mean) + (n - c) * np.log1p(-mean))).sum()) + NOTHING:
+        raise DataError(
+            message(
+                "success rates that differ between problems no more than chance makes them",
+                "problems of different difficulty",
+                "one rate for all, passed over trials, says the same",
+            )
+        )
+    a, b = np.exp(u)
+    return float(a), float(b)
+
+
+def predict(state: State, columns: Mapping[str, Any]) -> Array:
+    """Coverage of `attempts` (one, if not given): of a new problem, or after `trials` of which `passed` did."""
+    c = np.asarray(columns.get("passed", 0.0), dtype=np.float64)
+    n = np.asarray(columns.get("trials", 0.0), dtype=np.float64)
+    k = np.asarray(columns.get("attempts", 1.0), dtype=np.float64)
+    return np.asarray(beta_rates(k, state.alpha + c, state.beta + n - c))
+
+
+def numbers(state: State) -> dict[str, float]:
+    """alpha, beta, the mean rate, problems, and problems without any pass."""
+    mean = state.alpha / (state.alpha + state.beta)
+    return {
+        "alpha": state.alpha,
+        "beta": state.beta,
+        "mean": mean,
+        "problems": state.problems,
+        "unsolved": state.unsolved,
+    }
+
+
+success_rates = Estimator(
+    id="success-rates",
+    title="Coverage from counts per problem, by the likelihood of beta-distributed success rates",
+    topic="samples at test time",
+    output="score",
+    learn=learn,
+    predict=predict,
+    numbers=numbers,
+    meaning=(
+        "One row per problem: attempts made and passed. Success rates of problems are taken to follow a beta "
+        "distribution; its constants are those of the law coverage-beta. Ask for the coverage of any number of "
+        "attempts, or, with the columns trials and passed, what more attempts at one such problem would bring. The "
+        "likelihood is right however attempts were stopped, as long as only past outcomes decided."
+    ),
+    traps=(
+        "Problems, not attempts, make the error: bootstrap, which draws problems, and read the band of the curve.",
+        "Where the largest rate is far below 1 a beta distribution is wide of it, and alpha is too small.",
+        "On real counts a line through log(-log pass@k) forecasts as well: compare both by thinning your attempts.",
+        "With no unsolved problem left there is no tail to see, and forecasts far out are those of the form.",
+    ),
+    papers=("schaeffer2025", "kazdan2025", "levi2024"),
+    needs=("trials", "passed"),
+    least=5,
+)
