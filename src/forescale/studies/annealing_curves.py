@@ -65,7 +65,7 @@ def run() -> Outcome:
                    source=OWN),
         reproduced("fit on the cosine: relative error on WSD", ours=other["wsd"].mean, theirs=0.0097, within=1e-4,
                    source=OWN),
-        better("a cosine alone does not identify the law: error on 811 from WSD and from the cosine",
+        better("error on 811 of the law from WSD, against the law from the cosine alone",
                ours=one["811"].mean, theirs=other["811"].mean, source="the same law fitted to the cosine"),
         better("memory fitted from the cosine: error on WSD", ours=errors["cosine, tau fitted"]["wsd"].mean,
                theirs=other["wsd"].mean, tie=TIE, source="memory held at 1,000 steps"),

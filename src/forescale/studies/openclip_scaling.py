@@ -68,8 +68,8 @@ def run() -> Outcome:
             ours=np.abs(bent - true),
             theirs=np.array([abs(theirs - accuracy) for _, theirs, accuracy in LONG.values()]),
             source=NOTEBOOK,
-            note=f"{last} lies {straight[-1] - true[-1]:.1f} points below the power: a law of compute alone knows the "
-            "frontier, not how far off a model is.",
+            note=f"{last} lies {straight[-1] - true[-1]:.1f} points below the power: a law of compute knows "
+            "the frontier, not how far off a model is.",
         )
     )
     off = float(np.abs(straight - true).mean())

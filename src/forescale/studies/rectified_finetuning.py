@@ -43,7 +43,8 @@ def run() -> Outcome:
             if key == "rectified":
                 sure = fit.convergence is not None and fit.convergence.certified
                 certified += sure
-                flat += not sure and fit.params["E"] < 1e-3 * curve["loss"].min()
+                none = fit.params["D_l"] < 1e-2 * curve["D"].min() ** fit.params["beta"]
+                flat += not sure and (none or fit.params["E"] < 1e-3 * curve["loss"].min())
                 largest = curve.where(curve["D"] == curve["D"].max())
                 last[i], seen[i] = short.predict(largest).estimate[0], largest["loss"][0]
                 if name in EXAMPLES:
@@ -59,7 +60,7 @@ def run() -> Outcome:
         measured(
             f"curves of {len(names)} whose fit is certified",
             certified,
-            note=f"{flat} of the others have their floor below a thousandth of the least loss.",
+            note=f"{flat} of the others have E below .001 of the least loss or D_l below .01 of the least D^beta.",
         )
     )
     return Outcome(

@@ -11,7 +11,7 @@ from scipy.optimize import least_squares
 
 import forescale as fs
 from forescale.reporting.charts.xy import Series, xy
-from forescale.studies._common import relative_errors, rms, span, tally
+from forescale.studies._common import relative_errors, rms, tally
 from forescale.studies._study import MEASURED, Claim, Outcome, Study, Table, holds, measured
 
 Array = NDArray[np.float64]
@@ -107,8 +107,8 @@ def run() -> Outcome:
     return Outcome(
         claims=tuple(claims),
         sentence=(
-            f"The released evaluations agree with the published constants within their rounding in {tally(agree)} "
-            f"comparisons of three routers. By our fits experts stop helping at 10^{span(ends, '.1f')} parameters. "
+            f"The released evaluations agree with the published constants in {tally(agree)} comparisons of three "
+            f"routers. By our fits experts stop helping at 10^{min(ends):.1f} to 10^{max(ends):.1f} parameters. "
             f"Fitted to the four smaller sizes the law is {np.mean(errors['law']):.1f} % off on the two largest, "
             f"powers alone {np.mean(errors['plain']):.1f} %."
         ),

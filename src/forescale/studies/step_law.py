@@ -158,7 +158,7 @@ def run() -> Outcome:
             f"constant {gaps['constant'].mean():.2f}; of its powers {tally(powers)} come back from the released "
             f"runs. On the {len(large)} larger cells the shape of the valley, fitted to the {CHEAP} cheapest, loses "
             f"{beyond['tuning-surface'].mean():.2f}, their recipe {beyond['their recipe'].mean():.2f}, the constant "
-            f"{beyond['constant'].mean():.2f}; {alike} of these two differences are below their standard error."
+            f"{beyond['constant'].mean():.2f}; {alike} of {len(ahead_of)} differences are below their standard error."
         ),
         charts={"gap": _gap_chart(every, gaps), "rate": _rate_chart(every, rules["Step Law"], ours)},
         tables=(_table(every, gaps),),
