@@ -209,7 +209,7 @@ def test_what_was_logged_follows_the_schedule() -> None:
         ),
         (
             read_annealing, "a.gz", {"files": {"a": "a.gz"}, "smooth": 1, "every": 1, "N": 1, "D": 1},
-            gzip.compress(b"step,loss\n0,1\n"), "cannot be read",
+            gzip.compress(b"step,loss\n0,1\n", mtime=0), "cannot be read",
         ),
         (
             read_annealing, "a.gz", {"files": {"a": "a.gz"}, "smooth": 1, "every": 1, "N": 1, "D": 1}, b"plain",

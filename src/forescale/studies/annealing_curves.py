@@ -11,7 +11,7 @@ import forescale as fs
 from forescale.reporting.charts.xy import Series, xy
 from forescale.studies._study import Claim, Outcome, Study, Table, better, measured, reproduced
 
-OWN = "recomputed for the specification"
+OWN = "an earlier computation on the same curves"
 BEGIN = 2000
 """First step that counts: the curves of all schedules are one until then."""
 

@@ -24,7 +24,7 @@ from forescale.studies._study import (
 )
 
 README = "Luo et al. 2025, README"
-OWN = "recomputed for the specification"
+OWN = "an earlier computation on the same curves"
 SIZES = ("25m", "100m")
 MAE = {"25m": 0.00376, "100m": 0.00435}
 RELATIVE = {"25m": 0.00110, "100m": 0.00142}

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from forescale.core.errors import ReadError, message
-from forescale.runs._coded import Coded
-from forescale.runs.readers._delimited import read_delimited
+from forescale.runs.datasets._tables import columns_of
 from forescale.runs.readers._reader import Raw
 
 _LABELS = {"model": "arch", "dataset": "upstream_dataset", "run": "name"}
+
+EXPECTED = "the tables of OpenCLIP"
 
 
 def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
@@ -26,13 +27,15 @@ def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
         ReadError: a column is missing, no row has the downstream set and the metric, or a model without its size.
     """
     path, metric, chosen = fetch(options["file"]), str(options["metric"]), str(options["eval"])
-    table = _table(path, (*_LABELS.values(), "downstream_dataset", "samples_seen", "gmacs_total", metric))
+    table = columns_of(
+        path, (*_LABELS.values(), "downstream_dataset", "samples_seen", "gmacs_total", metric), EXPECTED
+    )
     where, score = table["downstream_dataset"], np.asarray(table[metric], dtype=np.float64)
     known = sorted(set(where))
     rows = np.flatnonzero(np.array([name == chosen for name in where]) & np.isfinite(score))
     if rows.size == 0:
         raise ReadError(message(f"{path.name} has no {metric} on {chosen!r}", "one of " + ", ".join(known[:12])))
-    sizes = _table(fetch(options["sizes"]), ("model", "mparams"))
+    sizes = columns_of(fetch(options["sizes"]), ("model", "mparams"), EXPECTED)
     size = dict(zip(sizes["model"], 1e6 * sizes["mparams"]))
     columns: dict[str, Any] = {name: [table[source][i] for i in rows] for name, source in _LABELS.items()}
     nameless = sorted(set(columns["model"]) - set(size))
@@ -43,15 +46,3 @@ def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
     columns["C"] = 2e9 * table["gmacs_total"][rows]
     columns["loss"] = 1.0 - score[rows]
     return Raw(columns=columns, mapping={name: name for name in columns})
-
-
-def _table(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    table = read_delimited(path).columns
-    lacking = [name for name in names if name not in table]
-    if lacking:
-        raise ReadError(message(f"{path.name} lacks {', '.join(lacking)}", "the tables of OpenCLIP"))
-    found: dict[str, Any] = {}
-    for name in names:
-        column = table[name]
-        found[name] = [column.names[c] for c in column.codes] if isinstance(column, Coded) else column
-    return found

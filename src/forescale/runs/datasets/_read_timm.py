@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forescale.core.errors import ReadError, message
-from forescale.runs._coded import Coded
-from forescale.runs.readers._delimited import read_delimited
+from forescale.runs.datasets._tables import columns_of
 from forescale.runs.readers._reader import Raw
 
 _WORK = ("model", "infer_img_size", "infer_gmacs", "infer_macts", "param_count", "infer_samples_per_sec")
+
+EXPECTED = "a benchmark table of timm"
 
 
 def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
@@ -27,7 +27,7 @@ def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
     Raises:
         ReadError: a column is missing.
     """
-    work = _table(fetch(options["file"]), _WORK)
+    work = columns_of(fetch(options["file"]), _WORK, EXPECTED)
     columns: dict[str, Any] = {
         "model": work["model"],
         "resolution": work["infer_img_size"],
@@ -37,7 +37,7 @@ def read(fetch: Callable[[str], Path], options: Mapping[str, Any]) -> Raw:
         "seconds": 1.0 / work["infer_samples_per_sec"],
     }
     if "training" in options:
-        times = _table(fetch(options["training"]), ("model", "train_img_size", "train_samples_per_sec"))
+        times = columns_of(fetch(options["training"]), ("model", "train_img_size", "train_samples_per_sec"), EXPECTED)
         keys = list(zip(times["model"], times["train_img_size"].tolist()))
         speed = dict(zip(keys, times["train_samples_per_sec"].tolist()))
         known = [(name, size) in speed for name, size in zip(work["model"], work["infer_img_size"].tolist())]
@@ -57,15 +57,3 @@ def family(model: str) -> str:
 
 def _chosen(values: Any, rows: NDArray[np.intp]) -> Any:
     return [values[i] for i in rows] if isinstance(values, list) else values[rows]
-
-
-def _table(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    table = read_delimited(path).columns
-    lacking = [name for name in names if name not in table]
-    if lacking:
-        raise ReadError(message(f"{path.name} lacks {', '.join(lacking)}", "a benchmark table of timm"))
-    found: dict[str, Any] = {}
-    for name in names:
-        column = table[name]
-        found[name] = [column.names[c] for c in column.codes] if isinstance(column, Coded) else column
-    return found
