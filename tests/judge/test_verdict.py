@@ -268,3 +268,16 @@ def test_every_threshold_has_a_reason_and_its_simulation_exists():
     for name in table():
         assert f'threshold("{name}")' in source, name
     assert threshold("reach") == 10
+
+
+def test_a_law_of_shares_has_no_largest_run() -> None:
+    """Weights of a mixture end at one: nothing is said of decades of compute, or of ten times the largest run."""
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet([1.0, 1.0, 1.0], 40)
+    loss = (2.0 + np.exp(shares @ np.log([0.9, 0.5, 1.4]))) * np.exp(0.003 * rng.standard_normal(40))
+    table = {"arxiv": shares[:, 0], "book": shares[:, 1], "c4": shares[:, 2], "loss": loss}
+    found = verdict(fit(Runs.from_columns(table), find("mixing-exponential(arxiv, book, c4)")))
+    said = found.headline + " ".join(f.text for f in found.findings)
+    assert "within the ranges of the runs" in found.headline
+    assert "decade" not in said
+    assert "largest run" not in said

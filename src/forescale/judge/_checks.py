@@ -336,7 +336,7 @@ def _orthonormal(a: Array) -> Array:
     return np.asarray(u[:, s > 1e-8 * s[0]], dtype=np.float64)
 
 
-def _span(fit: Fit, inputs: Sequence[str]) -> tuple[str, float]:
+def span(fit: Fit, inputs: Sequence[str]) -> tuple[str, float]:
     """What the runs scale in, and its decades: compute where the law reads N, D or C, else the input of the widest
     range; nothing for laws of shares, bits and the like, whose inputs have no decades."""
     ranges = {name: ends for name, ends in fit.fitted_range.items() if ends[0] > 0}
@@ -417,7 +417,7 @@ def design(fit: Fit) -> Iterator[Finding]:
                 f"{int(threshold('levels'))}.",
                 f"Add runs at other values of {name}, spread over a factor of ten or more.",
             )
-    what, decades = _span(fit, inputs)
+    what, decades = span(fit, inputs)
     if what and decades < threshold("decades_amber"):
         worst = max(worst, "amber", key=_rank)
         yield Finding(

@@ -76,7 +76,15 @@ def _range(fit: Fit) -> tuple[float, float]:
     return next((fit.fitted_range[x] for x in fit.law.inputs if x in fit.fitted_range), (1.0, 1.0))
 
 
+def _scales(fit: Fit) -> bool:
+    """Whether "beyond the largest run" means anything: not for laws of shares, bits and the like."""
+    return fit.runs is None or bool(_checks.span(fit, fit.law.inputs)[0])
+
+
 def _reach(fit: Fit, findings: list[Finding]) -> Finding:
+    if not _scales(fit):
+        names = ", ".join(fit.law.inputs)
+        return Finding("reach", "green", f"The law is asked about {names} within the ranges of the runs.")
     variable = "C" if "C" in fit.fitted_range else fit.law.inputs[0]
     low, high = _range(fit)
     where = f"The runs span {variable} = {low:.2g} to {high:.2g}"
@@ -115,6 +123,8 @@ def _headline(fit: Fit, findings: list[Finding], level: str) -> str:
         text = "Usable only among the runs themselves, not beyond them"
     elif red:
         text = "Do not use it before you have looked at the rows it names"
+    elif not _scales(fit):
+        text = "Usable for prediction within the ranges of the runs"
     else:
         text = f"Usable for prediction up to about {_times(most)} the largest run"
     if several and blocked is not None:
