@@ -125,6 +125,7 @@ def _drawn(runs: dict[str, fs.Runs], fit: fs.Fit) -> object:
         ["points: losses averaged over 201 steps; lines: the annealing law fitted to wsd alone"],
         series,
         x="step",
+        kind_x="count",
         y="training loss (nats per token)",
     )
 

@@ -202,6 +202,7 @@ def _drawn() -> object:
         ["points: logged losses; lines: the multi-power law from a cosine, a constant rate and one step"],
         series,
         x="step",
+        kind_x="count",
         y="loss (nats per token)",
     )
 
