@@ -134,7 +134,8 @@ def _axis(field: str, title: str, kind: str, log: bool, values: Iterable[float],
     if log:
         return axes.logarithmic(field, title, kind, axes.widened(low, high), most)
     pad = 0.04 * (high - low) or 0.05 * abs(high) or 1.0
-    return axes.linear(field, title, (low - pad, high + pad), most)
+    channel = axes.linear(field, title, (low - pad, high + pad), most)
+    return {**channel, "axis": {**channel["axis"], "labelExpr": axes.axis_label(kind)}}
 
 
 def _layer(one: Series, rows: list[dict[str, float]], where: look.Spec, color: look.Spec) -> look.Spec:
