@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markupsafe import escape
 
 import forescale as fs
 from forescale.core import cite
@@ -129,7 +130,7 @@ def test_a_study_finds_what_is_recorded(study: Study) -> None:
         assert new["verdict"] == old["verdict"], f"{new['text']}: {new} was {old}"
         assert new["ours"] == pytest.approx(old["ours"], rel=SAME, abs=SAME * 1e-3), new["text"]
     html = page(study, outcome).html
-    assert study.title in html
+    assert escape(study.title) in html
     assert "<script" not in html
 
 

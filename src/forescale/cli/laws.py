@@ -31,11 +31,11 @@ def register(app: typer.Typer, summary: str) -> None:
                 emit("papers", {"papers": [paper.to_dict() for paper in found_papers]})
                 return
             lines = [
-                (work.key, shorten(work.title, 60, placeholder=" ..."), str(work.year), paper.where)
+                (work.key, _short(work.title, 60), str(work.year), _short(paper.where, 90))
                 for paper, work in ((paper, paper.reference) for paper in found_papers)
             ]
             say(table(("key", "paper", "year", "where it works"), lines))
-            say("\nPaths are below forescale/; --json has whole titles, authors, links and sections of the notes.")
+            say("\nPaths are below forescale/; --json has it whole: titles, links, where each works, what is missing.")
             return
         if law is None:
             if as_json:
@@ -51,3 +51,7 @@ def register(app: typer.Typer, summary: str) -> None:
             emit(kind, content)
         else:
             say(content["text"])
+
+
+def _short(text: str, width: int) -> str:
+    return shorten(text, width, placeholder=" ...")
