@@ -35,7 +35,7 @@ def register(app: typer.Typer, summary: str) -> None:
                 for paper, work in ((paper, paper.reference) for paper in found_papers)
             ]
             say(table(("key", "paper", "year", "where it works"), lines))
-            say("\nPaths are below forescale/; --json has it whole: titles, links, where each works, what is missing.")
+            say("\nPaths are below forescale/; --json has whole titles, links, places, and what is missing.")
             return
         if law is None:
             if as_json:
