@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import shorten
 from types import SimpleNamespace
 from typing import Any
 
@@ -92,7 +93,9 @@ def test_the_papers_of_a_law() -> None:
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["laws", "--papers"]) == 0
     text = capsys.readouterr().out
-    assert all(paper.reference.key in text and paper.where in text for paper in papers())
+    for paper in papers():
+        assert paper.reference.key in text
+        assert shorten(paper.where, 60, placeholder="") in text
     assert "not yet: " in text
     assert run(["laws", "--papers", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
