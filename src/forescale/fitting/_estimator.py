@@ -133,13 +133,14 @@ class Estimate:
                 message(f"{self.estimator.id} predicts from {error.args[0]!r}", "that column among the points")
             ) from error
 
+        drawn = [np.asarray(self.estimator.predict(state, columns)) for state in self.draws]
+
         def bands(level: float) -> tuple[Band, Band]:
             tail = 0.5 * (1.0 - level)
             nothing = np.full_like(estimate, np.nan)
             low, high = nothing, nothing
-            if self.draws:
-                values = np.stack([np.asarray(self.estimator.predict(s, columns)) for s in self.draws])
-                low, high = np.nanquantile(values, [tail, 1.0 - tail], axis=0)
+            if drawn:
+                low, high = np.nanquantile(np.stack(drawn), [tail, 1.0 - tail], axis=0)
                 low, high = np.minimum(low, estimate), np.maximum(high, estimate)
             noise = float(np.quantile(np.abs(self.residuals), level)) if self.residuals.size else 0.0
             if not self.draws and not self.residuals.size:

@@ -36,6 +36,14 @@ def families() -> dict[str, Entry[Family]]:
     return discover("forescale.laws", Family)
 
 
+def known(law_id: str) -> Law | None:
+    """The law of that id, or None. A built-in costs its own module; only what is none costs the whole room."""
+    law = _sought(law_id)
+    if law is None and law_id in catalogue():
+        law = catalogue()[law_id].value
+    return law
+
+
 def find(name: str) -> Law:
     """The law of that name, with the columns it is to be read from where named: "chinchilla", "kaplan(N_nonemb, D)".
 
@@ -48,9 +56,7 @@ def find(name: str) -> Law:
     on = _ON.fullmatch(name)
     law_id = on[1] if on else name
     law_id = ALIASES.get(law_id, law_id)
-    law = _sought(law_id)
-    if law is None and law_id in catalogue():
-        law = catalogue()[law_id].value
+    law = known(law_id)
     if law is None and law_id in families():
         return _member(families()[law_id].value, on)
     if law is None:

@@ -32,7 +32,7 @@ import numpy as np
 
 from forescale.core.columns import COLUMNS
 from forescale.core.errors import FormulaError, LawError, message, nearest
-from forescale.laws._catalogue import ALIASES, catalogue, families, find
+from forescale.laws._catalogue import ALIASES, families, find, known
 from forescale.laws._expression import Tree, addends, latex, names_of, parse, parts
 from forescale.laws._law import Formula, Law, Parameter, symbol
 from forescale.numerics.jet import value_and_jacobian
@@ -70,7 +70,7 @@ def as_law(law: Law | str | Callable[..., Any], *, columns: Collection[str] = ()
         return law
     if isinstance(law, str):
         on = _CATALOGUE_ON.fullmatch(law)
-        if _CATALOGUE.fullmatch(law) or (on and (on[1] in ALIASES or on[1] in catalogue() or on[1] in families())):
+        if _CATALOGUE.fullmatch(law) or (on and (on[1] in ALIASES or known(on[1]) or on[1] in families())):
             return find(law)
         return law_from_formula(law, inputs=columns)
     if callable(law):

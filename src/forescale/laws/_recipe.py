@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from forescale.core.errors import LawError, message
-from forescale.laws._catalogue import catalogue, families, find
+from forescale.laws._catalogue import families, find, known
 from forescale.laws._formula import law_from_formula
 from forescale.laws._law import Law, Parameter
 
@@ -59,13 +59,12 @@ def law_from_json(data: Mapping[str, Any], law: Law | None = None) -> Law:
 
 def _named(law: Law) -> list[str]:
     """A law that stands for itself: by id where the catalogue holds the same law under it."""
-    entry = catalogue().get(law.id)
-    known = entry.value if entry is not None else None
-    if known is None and law.id.partition("(")[0] in families():
-        known = find(law.id)
+    named = known(law.id)
+    if named is None and law.id.partition("(")[0] in families():
+        named = find(law.id)
     # Not by identity: a law that came back from a worker process is a copy, its formula is the same function.
-    same = known is not None and all(
-        getattr(known, what) == getattr(law, what) for what in ("formula", "inputs", "names", "output")
+    same = named is not None and all(
+        getattr(named, what) == getattr(law, what) for what in ("formula", "inputs", "names", "output")
     )
     return ["law" if same else "value", law.id]
 

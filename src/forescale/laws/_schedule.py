@@ -166,12 +166,6 @@ class Schedules:
         return f"Schedules({len(self)} rows of {len(self.schedules)} runs)"
 
 
-def thinned(step: Array, most: int) -> NDArray[np.intp]:
-    """Indices of at most so many rows, spread evenly over the steps, in their order."""
-    order = np.argsort(step, kind="stable")
-    return order[np.unique(np.linspace(0, step.size - 1, min(step.size, most)).round().astype(np.intp))]
-
-
 def _lifted(param: Any, rows: NDArray[np.intp]) -> Any:
     """A parameter with an axis for the drops, at these rows where it differs from row to row."""
     shape = np.shape(param)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.laws._law import Law, Parameter, amplitude, exponent, floor
-from forescale.laws._schedule import Past, Schedules, thinned
-from forescale.numerics.curves import best, regressions
+from forescale.laws._schedule import Past, Schedules
+from forescale.numerics.curves import best, regressions, spaced
 
 Array = NDArray[np.float64]
 
@@ -56,14 +56,14 @@ def momentum(past: Past, tau: Any) -> Any:
 
 def annealing_starts(step: Array, lr: Schedules, y: Array) -> dict[str, Array]:
     """For each exponent and memory of a grid the rest comes from a linear regression on a few of the rows."""
-    rows = thinned(step, THINNED)
+    rows = spaced(step, THINNED)
     found = _grid(lr[rows], y[rows], [])
     return {"L0": found[0], "A": found[1], "alpha": found[2], "C": found[-2], "tau": found[-1]}
 
 
 def annealing_size_starts(N: Array, step: Array, lr: Schedules, y: Array) -> dict[str, Array]:
     """The same for each exponent of the model size."""
-    rows = thinned(step, THINNED)
+    rows = spaced(step, THINNED)
     parts = [_grid(lr[rows], y[rows], [N[rows] ** -beta]) for beta in (0.1, 0.3, 0.6)]
     betas = np.concatenate([np.full(part[0].size, beta) for part, beta in zip(parts, (0.1, 0.3, 0.6))])
     L0, A, alpha, B, C, tau = (np.concatenate(column) for column in zip(*parts))

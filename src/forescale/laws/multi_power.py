@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from forescale.core.schedule import Schedule
 from forescale.laws._law import Check, Law, Parameter, Published, amplitude, exponent, floor
-from forescale.laws._schedule import Past, Schedules, thinned
-from forescale.numerics.curves import best, regressions
+from forescale.laws._schedule import Past, Schedules
+from forescale.numerics.curves import best, regressions, spaced
 
 Array = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ def multi_starts(step: Array, lr: Schedules, y: Array) -> dict[str, Array]:
 
     C is laid out by what C lr^-gamma S is over the whole of the runs.
     """
-    rows = thinned(step, THINNED)
+    rows = spaced(step, THINNED)
     few, loss = lr[rows], y[rows]
     typical = max(schedule.peak for schedule in few.schedules)
     whole = float(few.total.max())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -35,7 +36,8 @@ def curve_points(runs: Runs, *, from_step: float = 0) -> Runs:
     """
     rows_are_points = not runs.curves or "lr_now" in runs.columns
     runs = _with_curves(runs)
-    begins = {run: max(float(from_step), float(s.warmup)) for run, s in schedules(runs).items()}
+    known = schedules(runs)
+    begins = {run: max(float(from_step), float(s.warmup)) for run, s in known.items()}
     names = _run_of_rows(runs)
     if rows_are_points:
         kept = runs["step"] >= np.array([begins[run] for run in names.tolist()])
@@ -49,7 +51,7 @@ def curve_points(runs: Runs, *, from_step: float = 0) -> Runs:
             chosen = there & (curve.step >= begins[run])
             left_out += int((there & ~chosen).sum())
             parts.append((row, curve, chosen))
-    return _noted(_joined(runs, parts), left_out)
+    return _noted(_joined(runs, known, parts), left_out)
 
 
 def schedules(runs: Runs) -> dict[str, Schedule]:
@@ -120,7 +122,7 @@ def _warmup(runs: Runs, rows: NDArray[np.bool_]) -> int | None:
     return int(said[0]) if np.isfinite(said[0]) and (said == said[0]).all() else None
 
 
-def _joined(runs: Runs, parts: list[tuple[int, Curve, NDArray[np.bool_]]]) -> Runs:
+def _joined(runs: Runs, known: Mapping[str, Schedule], parts: list[tuple[int, Curve, NDArray[np.bool_]]]) -> Runs:
     rows = np.concatenate([np.full(int(chosen.sum()), row) for row, _, chosen in parts]).astype(np.intp)
     if not rows.size:
         raise DataError(message(f"no point of the curves of {runs.source} is left", "a loss after the warm-up"))
@@ -128,7 +130,6 @@ def _joined(runs: Runs, parts: list[tuple[int, Curve, NDArray[np.bool_]]]) -> Ru
     def along(name: str) -> Floats:
         return np.concatenate([getattr(curve, name)[chosen] for _, curve, chosen in parts])
 
-    known = schedules(runs)
     names = _run_of_rows(runs)
     step, D = along("step"), along("D")
     lr = np.concatenate([known[str(names[i])].lr[c.step[k].astype(np.intp) - 1] for i, c, k in parts])

@@ -82,17 +82,15 @@ def write(done: Mapping[str, Done], out: Path | None, charts: Path | None) -> li
     from forescale.reporting.export import save
 
     written: list[Path] = []
-    found = {name: d for name, d in done.items() if d.outcome is not None}
+    found = {name: (d.study, d.outcome) for name, d in done.items() if d.outcome is not None}
     if out is not None:
         if len(done) > 1 and out.suffix:
             raise QueryError(message(f"{len(done)} studies for the file {out}", "a folder", "-o studies"))
-        for name, d in found.items():
+        for name, (study, outcome) in found.items():
             target = out if out.suffix else out / f"{name}.html"
-            assert d.outcome is not None  # noqa: S101
-            written.append(page(d.study, d.outcome).save(target))
+            written.append(page(study, outcome).save(target))
     if charts is not None:
-        for name, d in found.items():
-            assert d.outcome is not None  # noqa: S101
-            for chart, spec in d.outcome.charts.items():
+        for name, (_, outcome) in found.items():
+            for chart, spec in outcome.charts.items():
                 written.append(save(spec, charts / f"{name}-{chart}.png", ppi=80))
     return written

@@ -94,29 +94,19 @@ def _of_stack(stack: Stack, kind: str | None, **options: Any) -> dict[str, Any]:
     return _of_fit(fit, kind)(fit, **options)
 
 
-def _of_curves(kind: str) -> Callable[..., dict[str, Any]]:
-    if kind == "curves":
-        from forescale.reporting.charts.curves import curves
-
-        return curves
-    if kind == "residuals":
-        from forescale.reporting.charts.residuals import residuals
-
-        return residuals
-    if kind == "profiles":
-        from forescale.reporting.charts.profiles import profiles
-
-        return profiles
-    hint = nearest(kind, CURVE_CHARTS)
-    raise InputError(message(f"there is no chart {kind!r} of a fit to training curves", "", hint))
-
-
 def _of_fit(fit: Fit, kind: str | None) -> Callable[..., dict[str, Any]]:
     from forescale.reporting.charts._data import plane
 
-    if fit.law.schedule is not None:
-        return _of_curves(kind or CURVE_CHARTS[0])
-    chosen = kind or ("loss" if plane(fit.law) or len(fit.law.inputs) == 1 else "residuals")
+    along = fit.law.schedule is not None
+    usual = "curves" if along else "loss" if plane(fit.law) or len(fit.law.inputs) == 1 else "residuals"
+    chosen, charts = kind or usual, CURVE_CHARTS if along else FIT_CHARTS
+    if chosen not in charts:
+        whose = "a fit to training curves" if along else "a fit"
+        raise InputError(message(f"there is no chart {chosen!r} of {whose}", "", nearest(chosen, charts)))
+    if chosen == "curves":
+        from forescale.reporting.charts.curves import curves
+
+        return curves
     if chosen == "loss":
         from forescale.reporting.charts.loss import loss
 
@@ -133,8 +123,6 @@ def _of_fit(fit: Fit, kind: str | None) -> Callable[..., dict[str, Any]]:
         from forescale.reporting.charts.residuals import residuals
 
         return residuals
-    if chosen == "profiles":
-        from forescale.reporting.charts.profiles import profiles
+    from forescale.reporting.charts.profiles import profiles
 
-        return profiles
-    raise InputError(message(f"there is no chart {chosen!r} of a fit", "", nearest(chosen, FIT_CHARTS)))
+    return profiles

@@ -82,7 +82,7 @@ def xy(
             colors[name] = free[0] if free else look.CATEGORIES[len(colors) % len(look.CATEGORIES)]
     every = [row for _, rows in drawn for row in rows]
     where = {
-        "x": _axis("x", x, kind_x, log_x, [row["x"] for row in every], axes_most(width)),
+        "x": _axis("x", x, kind_x, log_x, [row["x"] for row in every], look.x_ticks(width)),
         "y": _axis("y", y, kind_y, log_y, [v for row in every for v in (row["y"], row.get("upper", row["y"]))], 7),
     }
     color = look.key(colors, width)
@@ -99,11 +99,6 @@ def xy(
 
 
 _ORDER = {"band": 0, "line": 1, "dashes": 2, "points": 3}
-
-
-def axes_most(width: int) -> int:
-    """How many ticks an axis of this width takes."""
-    return look.x_ticks(width)
 
 
 def _rows(one: Series, log_x: bool, log_y: bool) -> list[dict[str, float]]:
