@@ -97,6 +97,8 @@ def _columns() -> dict[str, Column]:
         ("attempts", "samples drawn per problem", "samples"),
         ("kl", "Kullback-Leibler divergence from the initial policy", "nats"),
         ("thinking_tokens", "tokens spent before the answer", "tokens"),
+        ("decode_tokens", "tokens generated for one sample", "tokens"),
+        ("prompt_tokens", "tokens of the prompt of one sample", "tokens"),
         ("loss_before", "loss of the same model before the change, or on another set", "see convention"),
         ("members", "members, seeds or raters that are averaged", "members"),
     ]
@@ -117,6 +119,8 @@ def _columns() -> dict[str, Column]:
         ("share", "weight of a domain or task in the training mixture", "1", 1.0),
         ("kept", "share of the data that a filter or pruning keeps", "1", 1.0),
         ("error", "share of wrong answers", "1", 1.0),
+        ("correct", "1 where a sample is right, else 0", "1", 1.0),
+        ("accepted", "1 where a verifier accepts a sample, else 0", "1", 1.0),
     ]
     text = [
         ("run", "identity of the run that a row belongs to"),
@@ -125,6 +129,8 @@ def _columns() -> dict[str, Column]:
         ("group", "label of the group (setting, sweep, arm)"),
         ("model", "name of the model or architecture"),
         ("device", "kind of accelerator"),
+        ("problem", "problem, question or item that a sample belongs to"),
+        ("answer", "final answer of a sample"),
     ]
     found = [Column(name, meaning, unit) for name, meaning, unit in number]
     found += [Column(name, meaning, unit, positive=False) for name, meaning, unit in loose]
