@@ -11,8 +11,9 @@ import pytest
 
 from forescale.core.errors import ColumnError, DataError
 from forescale.fitting._estimator import estimate
-from forescale.fitting.estimators.ladder import ladder, learn, trailing
+from forescale.fitting.estimators.ladder import ladder, learn, predict, resampled, steps, trailing
 from forescale.laws import find
+from forescale.numerics.resample import bootstrap_clusters
 from forescale.runs.table import Runs
 from forescale.testing.estimators import EstimatorCase
 
@@ -81,6 +82,23 @@ def test_a_run_drawn_twice_counts_twice() -> None:
     more = learn(runs.where(np.concatenate([every, every[:30]])), options)
     assert abs(more.first["E"] / one.first["E"] - 1) > 1e-4
     assert more.noise == same.noise == one.noise
+
+
+def test_resamples_at_once_are_those_learned_one_by_one() -> None:
+    """Both steps of a draw rest on the same runs, and predict what learning that draw from its rows predicts."""
+    runs = checkpoints(0.003)
+    state, rows = learn(runs, ladder.options), steps(runs, ladder.options)
+    one, two = resampled(state, rows, 5)
+    counts = bootstrap_clusters(np.arange(9), 5, 0).astype(int)
+    for i, drawn in enumerate(counts):
+        assert (drawn > 0).sum() >= 5  # so it is with this seed
+        again = np.concatenate([np.arange(30 * r, 30 * r + 30) for r in np.repeat(np.arange(9), drawn)])
+        alone = predict(learn(runs.where(again), ladder.options), TARGETS)
+        loss = find("chinchilla")(
+            {name: v[i] for name, v in one.items()}, **{k: np.array(v) for k, v in TARGETS.items()}
+        )
+        together = find("accuracy-sigmoid")({name: v[i] for name, v in two.items()}, loss=loss)
+        np.testing.assert_allclose(together, alone, atol=2e-4)
 
 
 def test_what_it_needs() -> None:

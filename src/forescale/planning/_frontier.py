@@ -10,7 +10,7 @@ optimum that a plan could rest on.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from forescale.core.errors import QueryError, RefusedError, message
+from forescale.core.quantity import format_short
 from forescale.numerics.optimum import Where, minimise, root
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _WIDE = (1e-5, 1e8)  # the same for laws whose closed form says that there is on
 MOST_DRAWS = 200
 _LEAST, _MOST = 1e6, 1e40  # FLOP between which the frontier is inverted
 _SEARCHED = (1e10, 1e34)  # the same where each point of the frontier is a search
+COUNTS = (1.0, 1e30)  # parameters or tokens between which a single one of them is looked for
 _STEP = 1e-3  # in log N: curvature is judged over this distance
 
 
@@ -248,6 +250,50 @@ def least_compute(
     best = frontier(surface, np.where(reached, C, 1.0)[:, None], window=window)
     blank = np.where(reached, 0.0, np.nan)
     return Inverse(C, best.N[:, 0] + blank, best.D[:, 0] + blank, best.loss[:, 0] + blank, reached)
+
+
+def reaching(
+    surface: Surface, target: ArrayLike, held: Mapping[str, float], window: tuple[float, float] = WINDOW
+) -> tuple[Array, Array, str]:
+    """Model size and tokens that reach a loss with the least compute, or with what is held.
+
+    Args:
+        target: loss to reach, scalar or (B,).
+        held: empty, or one of params, tokens, ratio (tokens per parameter) -> value.
+
+    Returns:
+        N and D, each (B,), infinite where the loss cannot be reached and NaN where the surface gives no answer; and
+        what binds, in words.
+
+    Raises:
+        RefusedError: nothing is held and the law does not say how to split compute.
+    """
+    if not held:
+        if "compute-optimal" not in surface.law.valid_for:
+            reason = surface.law.refuses.get("compute-optimal", "it has no compute-optimal split")
+            raise RefusedError(
+                message(
+                    f"The law {surface.law.id!r} does not say how to split compute: {reason}",
+                    "params, tokens or ratio",
+                    "reach with a held ratio, e.g. ratio=20",
+                )
+            )
+        best = least_compute(surface, target, window=window)
+        lost = np.where(best.reached, 0.0, best.C)
+        return np.where(best.reached, best.N, lost), np.where(best.reached, best.D, lost), "the target loss"
+    name, value = next(iter(held.items()))
+    path: Callable[[Array], tuple[Array, Array]]
+    if name == "params":
+        path, shown = (lambda x: (np.full_like(x, value), x)), f"params = {format_short(value)}"
+    elif name == "tokens":
+        path, shown = (lambda x: (x, np.full_like(x, value))), f"tokens = {format_short(value)}"
+    else:
+        path, shown = (lambda x: (x, value * x)), f"ratio = {value:g}"
+    wide = np.ones(rows(surface))
+    found = root(lambda x: at(surface, *path(x)), COUNTS[0] * wide, COUNTS[1] * wide, target=np.asarray(target))
+    x = np.where(found.found, found.x, np.where(found.where == Where.UPPER, np.inf, np.nan))
+    N, D = path(x)
+    return N, D, f"the target loss and {shown}"
 
 
 def _brackets(

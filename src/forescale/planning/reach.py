@@ -8,7 +8,6 @@ Draws that can never reach the target (their floor lies above it) count as infin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from forescale.core.quantity import Compute, format_short, parse_loss
 from forescale.fitting._fit import Finding
 from forescale.numerics.optimum import Where, root
 from forescale.planning import _curves, _evidence, _money
-from forescale.planning._frontier import WINDOW, at, frontier, least_compute, of_law, rows, searched
+from forescale.planning._frontier import COUNTS, WINDOW, at, frontier, of_law, reaching, rows, searched
 from forescale.planning._intervals import decided, expected, interval, of_estimate
 from forescale.planning._plan import Basis, Decided, Plan, Planner, Table
 from forescale.planning._quantities import LossText, ParamsText, RateText, TokensText
@@ -29,7 +28,6 @@ from forescale.planning._show import show
 Array = NDArray[np.float64]
 
 _LEAST, _MOST = 1e6, 1e40  # FLOP
-_LEAST_COUNT, _MOST_COUNT = 1.0, 1e30  # parameters or tokens
 
 
 class ReachQuery(BaseModel):
@@ -72,7 +70,7 @@ def answer(basis: Basis, query: ReachQuery) -> Plan:
     if len(surface.law.inputs) == 1:
         return _one_variable(basis, query, target, unit)
     window = searched(query.least_ratio, query.most_ratio)
-    N, D, binding = _solve(basis, target, held, window)
+    N, D, binding = reaching(surface, target, held, window)
     C = 6.0 * N * D
     reached = np.isfinite(C)
     if not reached[0]:
@@ -132,39 +130,6 @@ def answer(basis: Basis, query: ReachQuery) -> Plan:
 # ------------------------------------------------------------------------------------------------------- solutions
 
 
-def _solve(
-    basis: Basis, target: float, held: dict[str, float], window: tuple[float, float]
-) -> tuple[Array, Array, str]:
-    """(B,) N and D that reach the target with the least compute; infinite where it cannot be reached."""
-    surface = basis.surface
-    if not held:
-        if "compute-optimal" not in surface.law.valid_for:
-            reason = surface.law.refuses.get("compute-optimal", "it has no compute-optimal split")
-            raise RefusedError(
-                message(
-                    f"The law {surface.law.id!r} does not say how to split compute: {reason}",
-                    "params, tokens or ratio",
-                    "reach with a held ratio, e.g. ratio=20",
-                )
-            )
-        best = least_compute(surface, target, window=window)
-        lost = np.where(best.reached, 0.0, best.C)
-        return np.where(best.reached, best.N, lost), np.where(best.reached, best.D, lost), "the target loss"
-    name, value = next(iter(held.items()))
-    path: Callable[[Array], tuple[Array, Array]]
-    if name == "params":
-        path, shown = (lambda x: (np.full_like(x, value), x)), f"params = {format_short(value)}"
-    elif name == "tokens":
-        path, shown = (lambda x: (x, np.full_like(x, value))), f"tokens = {format_short(value)}"
-    else:
-        path, shown = (lambda x: (x, value * x)), f"ratio = {value:g}"
-    wide = np.ones(rows(surface))
-    found = root(lambda x: at(surface, *path(x)), _LEAST_COUNT * wide, _MOST_COUNT * wide, target=target)
-    x = np.where(found.found, found.x, np.where(found.where == Where.UPPER, np.inf, np.nan))
-    N, D = path(x)
-    return N, D, f"the target loss and {shown}"
-
-
 def _loss(value: float) -> str:
     return show(value, "loss")
 
@@ -181,7 +146,7 @@ def _lowest(basis: Basis, held: dict[str, float], window: tuple[float, float]) -
     if not held:
         floor = _floor(basis)
         return frontier(surface, [_MOST], window=window).loss[:, 0] if floor is None else floor
-    most = np.full((rows(surface), 1), _MOST_COUNT)
+    most = np.full((rows(surface), 1), COUNTS[1])
     name, value = next(iter(held.items()))
     if name == "params":
         return at(surface, np.full_like(most, value), most)[:, 0]
@@ -305,7 +270,7 @@ def _ladder(basis: Basis, target: float, held: dict[str, float], window: tuple[f
     lines: list[tuple[float | str | None, ...]] = []
     base = None
     for change in (0.0, 0.02, 0.01, 0.005, -0.005, -0.01, -0.02):
-        N, D, _ = _solve(basis, target * (1 + change), held, window)
+        N, D, _ = reaching(basis.surface, target * (1 + change), held, window)
         C = 6.0 * N * D
         base = of_estimate(C) if base is None else base
         ends = interval(C, basis.level) or (None, None)
@@ -340,8 +305,8 @@ def _routes(basis: Basis, target: float, held: dict[str, float], N: Array, C: Ar
         wide = np.ones_like(size)
         found = root(
             lambda x, size=size: at(basis.surface, np.broadcast_to(size[:, None], x.shape), x),  # type: ignore[misc]
-            _LEAST_COUNT * wide,
-            _MOST_COUNT * wide,
+            COUNTS[0] * wide,
+            COUNTS[1] * wide,
             target=target,
         )
         n = of_estimate(size)

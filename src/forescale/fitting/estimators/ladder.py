@@ -20,18 +20,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.errors import ColumnError, DataError, message
+from forescale.core.frozen import Frozen
 from forescale.fitting import _search
 from forescale.fitting._estimator import Estimator, Options
-from forescale.fitting._optimum import optimum
+from forescale.fitting._optimum import ROUNDING, optimum
 from forescale.fitting._problem import bind
 from forescale.laws import Law, find
-from forescale.numerics import losses
+from forescale.numerics import lm, losses, resample
 from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
 
 NEAR_ZERO = 1e-9
 """The loss of the anchor: columns of losses are positive."""
+
+LEAST = 5
+"""Different runs that the first step needs, which has as many parameters."""
+
+PATIENT = 800
+"""Most iterations of a refit: a few runs drawn several times leave long valleys."""
+
+ENOUGH = 1e-2
+"""Share of its objective that a refit may still have to gain: a hundredth of the squares of some sixteen rows moves
+the answer by less than half of a standard error, and what is left in such valleys is far below that."""
+
+BLOCK = lm.BLOCK
+"""Refits solved together; four times as many of the small problems of step 1."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +57,29 @@ class State:
     noise: float
 
 
-def learn(runs: Runs, options: Options) -> State:
-    """Both steps. Rows are checkpoints with N, D = tokens seen, loss, score and the label run, in any order.
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """What each step learns from.
+
+    Attributes:
+        ends: N, D and loss of each run at its end, (R,) each. copies: (R,) how often the table holds the run.
+        points: loss and score of step 2, (n,) each. of: (n,) the run of each point, -1 for the anchor.
+        noise: standard deviation of the largest run's loss over its last ten checkpoints.
+    """
+
+    ends: Mapping[str, Array]
+    copies: Array
+    points: Mapping[str, Array]
+    of: NDArray[np.intp]
+    noise: float
+
+    def spread(self, weights: Array) -> Array:
+        """Weights (..., n) of the points of step 2 from weights (..., R) of the runs; the anchor counts once."""
+        return np.where(self.of < 0, 1.0, weights[..., self.of])
+
+
+def steps(runs: Runs, options: Options) -> Steps:
+    """The rows of both steps. Rows are checkpoints with N, D = tokens seen, loss, score and the label run.
 
     Raises:
         ColumnError: no label column run.
@@ -55,7 +90,7 @@ def learn(runs: Runs, options: Options) -> State:
     last, window, skip = int(options["last"]), int(options["window"]), float(options["skip"])
     codes, names = runs.group_codes("run")
     ends: list[tuple[float, float, float, float]] = []
-    losses_, scores, weights = [], [], []
+    losses_, scores, of = [], [], []
     largest, noise = -1.0, math.nan
     for code in range(len(names)):
         rows = np.flatnonzero(codes == code)
@@ -63,29 +98,71 @@ def learn(runs: Runs, options: Options) -> State:
         tokens, first, copies = np.unique(runs["D"][rows], return_index=True, return_counts=True)
         rows = rows[first]
         loss, score = runs["loss"][rows], runs["score"][rows]
-        count = float(copies.min())
         size = float(runs["N"][rows[-1]])
-        ends.append((size, float(tokens[-1]), float(loss[-last:].mean()), count))
+        ends.append((size, float(tokens[-1]), float(loss[-last:].mean()), float(copies.min())))
         if size * tokens[-1] > largest:
             largest, noise = size * float(tokens[-1]), float(loss[-10:].std())
         kept = slice(math.ceil(skip * rows.size), None)
         losses_.append(trailing(loss[kept], window))
         scores.append(trailing(score[kept], window))
-        weights.append(np.full(losses_[-1].size, count))
-    if len(ends) < 5:
+        of.append(np.full(losses_[-1].size, code))
+    if len(ends) < LEAST:
         raise DataError(message(f"{len(ends)} runs for a law of N and D", "five or more"))
-    N, D, final, count_of = (np.array(column) for column in zip(*ends))
-    one = _solved(find("chinchilla"), {"N": N, "D": D, "loss": final}, "log-huber", count_of)
     if options["anchor"]:
         losses_.append(np.array([NEAR_ZERO]))
         scores.append(np.array([1.0]))
-        weights.append(np.ones(1))
-    points = {"loss": np.concatenate(losses_), "score": np.concatenate(scores)}
+        of.append(np.array([-1]))
+    N, D, final, count = (np.array(column) for column in zip(*ends))
+    return Steps(
+        Frozen({"N": N, "D": D, "loss": final}),
+        count,
+        Frozen({"loss": np.concatenate(losses_), "score": np.concatenate(scores)}),
+        np.concatenate(of).astype(np.intp),
+        noise,
+    )
+
+
+def learn(runs: Runs, options: Options) -> State:
+    """Both steps, from the rows that `steps` takes, in any order.
+
+    Raises:
+        ColumnError, DataError: see `steps`.
+    """
+    rows = steps(runs, options)
+    one = _solved(find("chinchilla"), rows.ends, "log-huber", rows.copies)
+    weights = rows.spread(rows.copies)
     sigmoid = find("accuracy-sigmoid")
-    two = _solved(sigmoid, points, "squared", np.concatenate(weights))
+    two = _solved(sigmoid, rows.points, "squared", weights)
     if two["b"] > 1.0:
-        two = {**_solved(sigmoid.fix(b=1.0), points, "squared", np.concatenate(weights)), "b": 1.0}
-    return State(one, two, noise)
+        two = {**_solved(sigmoid.fix(b=1.0), rows.points, "squared", weights), "b": 1.0}
+    return State(one, two, rows.noise)
+
+
+def resampled(
+    state: State, rows: Steps, draws: int, rng: int | np.random.SeedSequence = 0
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Both steps refitted to resamples of whole runs, from the optimum and all at once.
+
+    The same runs are drawn for both, so that row i of the one belongs to row i of the other.
+
+    Returns:
+        parameters of step 1 and of step 2, each (draws,); NaN in both where a refit was lost, or fewer than five
+        different runs were drawn.
+    """
+    w = resample.bootstrap_clusters(np.arange(rows.copies.size), draws, rng, rows.copies)
+    sigmoid = find("accuracy-sigmoid")
+    one = _refitted(find("chinchilla"), rows.ends, "log-huber", w, state.first)
+    spread = rows.spread(w)
+    two = _refitted(sigmoid, rows.points, "squared", spread, state.second)
+    beyond = np.flatnonzero(two["b"] > 1.0)
+    if beyond.size:
+        held = _refitted(sigmoid.fix(b=1.0), rows.points, "squared", spread[beyond], state.second)
+        for name, values in {**held, "b": np.ones(beyond.size)}.items():
+            two[name][beyond] = values
+    lost = ~np.isfinite(np.stack([*one.values(), *two.values()])).all(axis=0) | ((w > 0).sum(axis=1) < LEAST)
+    for values in (*one.values(), *two.values()):
+        values[lost] = np.nan
+    return one, two
 
 
 def trailing(values: Array, window: int) -> Array:
@@ -100,6 +177,21 @@ def _solved(law: Law, columns: Mapping[str, Array], loss: str, weights: Array) -
     problem = bind(law, Runs.from_columns(columns), losses.loss(loss), weights)
     u = optimum(problem, *_search.candidates(problem, 16, None))[0]
     return dict(problem.space.mapping(problem.space.natural(u)))
+
+
+def _refitted(
+    law: Law, columns: Mapping[str, Array], loss: str, weights: Array, start: Mapping[str, float]
+) -> dict[str, Array]:
+    """Parameters (draws,) of a law for each row of weights; NaN where the refit was lost."""
+    problem = bind(law, Runs.from_columns(columns), losses.loss(loss))
+    starts = np.tile(problem.space.search(problem.space.vector(start)), (len(weights), 1))
+    found = lm.solve(
+        problem.predict_and_jacobian, problem.objective, problem.response, starts, weights,
+        rtol=1e-9, lower=problem.lower, max_iterations=PATIENT, block=BLOCK if problem.n > BLOCK else 4 * BLOCK,
+    )  # fmt: skip
+    near = (found.decrement <= ENOUGH) | (found.objective <= ROUNDING * weights.sum(axis=1))
+    natural = np.where(near[:, None], problem.space.natural(found.theta), np.nan)
+    return {name: natural[:, p].copy() for p, name in enumerate(problem.space.names)}
 
 
 def predict(state: State, columns: Mapping[str, Any]) -> Array:
