@@ -690,25 +690,69 @@ ONE_LAW = ("next-runs",)
 """Questions about the parameters of one law: of a stack, the member that knows most about the split is asked."""
 
 
-def plan(question: str, fit: Fit | Stack | str, **query: Any) -> Plan:
+def plan(question: str, *given: Any, law: Law | str | None = None, loss: str | None = None, **query: Any) -> Plan:
     """Answer a question with intervals: `plan("compute-optimal", fit, budget="1e24 FLOP")`.
 
     Args:
         question: id of a planner.
-        fit: a Fit, a Stack, or what `fit_of` accepts.
+        given: what it stands on: a Fit, a Stack or what `fit_of` accepts; for questions with several parts as many
+            fits and tables as they take, in any order, or nothing where published constants stand in.
+        law, loss: what runs are fitted with.
         **query: the fields of the planner's query, typed as people write them.
 
     Raises:
         QueryError, QuantityError: a malformed question.
         RefusedError: the law may not answer it, or the honest answer is no.
     """
+    from forescale.planning._run import find
     from forescale.planning._run import plan as answer
     from forescale.planning._splitting import splitting
 
-    believed = fit_of(fit) if isinstance(fit, str) else fit
-    if question in ONE_LAW and not isinstance(believed, Fit):
-        believed = splitting(believed).best
-    return answer(question, believed, **query)
+    planner = find(question)
+    believed = [_ground(value, bool(planner.parts), law, loss) for value in given]
+    if question in ONE_LAW:
+        believed = [splitting(value).best if type(value).__name__ == "Stack" else value for value in believed]
+    return answer(question, *believed, **query)
+
+
+def _ground(value: Any, several: bool, law: Law | str | None, loss: str | None) -> Any:
+    """A fit, or, for a planner of several parts, perhaps a table: it knows which part that plays."""
+    if isinstance(value, (Fit, Runs)) or type(value).__name__ == "Stack":
+        return value
+    text = isinstance(value, (str, Path))
+    if several and law is None and not (text and is_fit(str(value))):
+        return load(value)
+    if text:
+        return fit_of(str(value), law=law, loss=loss)
+    raise QueryError(message(f"a plan from a {type(value).__name__}", "a fit, or the file of one"))
+
+
+def plan_example(planner: Planner) -> str:
+    """A command that asks a planner's example."""
+    from shlex import quote
+
+    stands = [
+        "" if part.default or part.optional else f"{part.name.replace(' ', '-')}.{'csv' if part.is_table else 'json'}"
+        for part in planner.parts
+    ] if planner.parts else ["chinchilla:besiroglu2024"]  # fmt: skip
+    words = ["forescale", "plan", planner.id, *(word for word in stands if word)]
+    for name, value in planner.example.items():
+        flag = name.replace("_", "-")
+        words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+    return " ".join(word if word.startswith("--") else quote(word) for word in words)
+
+
+def save_plan(plan: Plan, path: Any, commands: Sequence[str] = ()) -> Path:
+    """Write a plan: a page where the name ends in .html, else JSON that `open` reads.
+
+    Args:
+        commands: shown at the end of the page.
+    """
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        return plan.save(path)
+    from forescale.reporting.plan import page
+
+    return page(plan, commands).save(path)
 
 
 def next_runs(fit: Fit | Stack | str, *, candidates: Any = None, group: str | None = None, **query: Any) -> Design:

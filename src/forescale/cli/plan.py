@@ -4,17 +4,31 @@
 from __future__ import annotations
 
 import inspect
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forescale.cli._shell import FIT, JSON, LAW, LOSS, OUT, say
+from forescale.cli._shell import JSON, LAW, LOSS, OUT, say
 
 if TYPE_CHECKING:
     from forescale.planning._plan import Planner
 
-OWN = ("fit", "law", "loss", "out", "as_json")
+OWN = ("fits", "law", "loss", "out", "style", "as_json")
+
+FITS = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FIT]...",
+        help="A fit or stack file, law:source, or runs (fitted with --law). Questions that stand on several fits or "
+        "tables take them in any order; what is left out is taken from published constants, where there are any.",
+    ),
+]
+STYLE = Annotated[
+    str | None, typer.Option("--as", help="Print only the settings, for a training script: env, yaml or argv.")
+]
 
 
 def register(app: typer.Typer, summary: str, words: Sequence[str] = ()) -> None:
@@ -32,19 +46,25 @@ def register(app: typer.Typer, summary: str, words: Sequence[str] = ()) -> None:
 
 
 def _help(planner: Planner) -> str:
-    flags = " ".join(f"--{name.replace('_', '-')} '{value}'" for name, value in planner.example.items())
-    return f"{planner.question}\n\nExample: forescale plan {planner.id} chinchilla:besiroglu2024 {flags}"
+    from forescale import api
+
+    parts = [f"{part.name}: {part.meaning} ({part.wanted()}; " + (f"default {part.default})" if part.default else
+             "may be left out)" if part.optional else "needed)") for part in planner.parts]  # fmt: skip
+    stands = "\n\nStands on " + "; ".join(parts) if parts else ""
+    return f"{planner.question}{stands}\n\nExample: {api.plan_example(planner)}"
 
 
 def _command(planner: Planner) -> Callable[..., None]:
     def command(**given: Any) -> None:
         from forescale import api
 
-        believed = api.fit_of(given["fit"], law=given["law"], loss=given["loss"])
         query = {k: v for k, v in given.items() if k not in OWN and v is not None}
-        answer = api.plan(planner.id, believed, **query)
+        answer = api.plan(planner.id, *(given["fits"] or ()), law=given["law"], loss=given["loss"], **query)
         if given["out"] is not None:
-            answer.save(given["out"])
+            api.save_plan(answer, given["out"], commands=(shlex.join(["forescale", *sys.argv[1:]]),))
+        if given["style"] is not None:
+            say(answer.settings(given["style"]))
+            return
         say(answer.to_json() if given["as_json"] else answer.summary())
         if given["out"] is not None and not given["as_json"]:
             say(f"\nwritten: {given['out']}")
@@ -58,9 +78,10 @@ def _parameters(planner: Planner) -> list[inspect.Parameter]:
     named = inspect.Parameter.KEYWORD_ONLY
     found = [
         inspect.Parameter(
-            "fit",
+            "fits",
             named,
-            annotation=FIT,
+            annotation=FITS,
+            default=None,
         )
     ]
     for name, field in planner.query.model_fields.items():
@@ -76,6 +97,7 @@ def _parameters(planner: Planner) -> list[inspect.Parameter]:
         ("law", LAW, None),
         ("loss", LOSS, None),
         ("out", OUT, None),
+        ("style", STYLE, None),
         ("as_json", JSON, False),
     ):
         found.append(inspect.Parameter(name, named, annotation=annotation, default=default))

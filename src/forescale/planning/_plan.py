@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from forescale.fitting._fit import Finding, Fit
     from forescale.fitting._stack import Stack
     from forescale.fitting.surface import Surface
+    from forescale.laws import Law
     from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
@@ -62,15 +63,115 @@ class Basis:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One thing that a planner stands on: a law with its constants, or a table.
+
+    Attributes:
+        name: how the planner calls it: "loss", "accuracy", "attempts".
+        meaning: one sentence for people.
+        laws: ids of the laws that can play the part; the first is fitted where bare runs are given.
+        inputs, output: or any law that reads exactly these columns and predicts that one.
+        default: published constants ("law:source") that are taken where nothing is given.
+        columns: or a table that has these columns, numbers or labels; no law.
+        optional: the planner can do without.
+        most: how many of its kind may be given; the second is then called "name 2".
+    """
+
+    name: str
+    meaning: str
+    laws: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    output: str = "loss"
+    default: str = ""
+    columns: tuple[str, ...] = ()
+    optional: bool = False
+    most: int = 1
+
+    def __post_init__(self) -> None:
+        if bool(self.columns) == bool(self.laws or self.inputs):
+            raise InputError(message(f"the part {self.name!r}", "laws or inputs, or else columns of a table"))
+
+    def names(self) -> tuple[str, ...]:
+        """What the members of this part are called."""
+        return (self.name, *(f"{self.name} {i}" for i in range(2, self.most + 1)))
+
+    @property
+    def is_table(self) -> bool:
+        """Whether a table plays this part, and no law."""
+        return bool(self.columns)
+
+    def accepts(self, law: Law) -> bool:
+        """Whether a law can play this part."""
+        if law.id in self.laws:
+            return True
+        return bool(self.inputs) and set(law.inputs) == set(self.inputs) and law.output == self.output
+
+    def wanted(self) -> str:
+        """What can play this part, in words."""
+        if self.is_table:
+            return f"a table with {', '.join(self.columns)}"
+        ways = [f"a fit of {' or '.join(self.laws)}"] if self.laws else []
+        ways += [f"a law of {self.output} in {', '.join(self.inputs)}"] if self.inputs else []
+        return " or ".join(ways)
+
+
+@dataclass(frozen=True, eq=False)
+class Grounds:
+    """What a planner of several parts stands on.
+
+    Attributes:
+        laws: part -> Basis. All surfaces have the same number of parameter vectors; row i of one belongs to row i of
+            the others (fits are independent of each other, so any pairing of their draws is as good).
+        tables: part -> Runs.
+        defaulted: part -> the published constants that stand in where nothing was given.
+        level: nominal level of every interval.
+    """
+
+    laws: Mapping[str, Basis] = field(default_factory=Frozen)
+    tables: Mapping[str, Runs] = field(default_factory=Frozen)
+    defaulted: Mapping[str, str] = field(default_factory=Frozen)
+    level: float = 0.90
+
+    @property
+    def rows(self) -> int:
+        """Number of parameter vectors: 1 without draws."""
+        return max((len(values) for b in self.laws.values() for values in b.surface.params.values()), default=1)
+
+    def has(self, part: str) -> bool:
+        """Whether something plays this part."""
+        return part in self.laws or part in self.tables
+
+    def each(self, part: str) -> tuple[Basis, ...]:
+        """All laws that play a part of which there may be several."""
+        return tuple(b for name, b in self.laws.items() if name == part or name.startswith(f"{part} "))
+
+    def law(self, part: str) -> Law:
+        """The law of a part."""
+        return self.laws[part].surface.law
+
+    def values(self, part: str, **inputs: Any) -> Array:
+        """The law of a part at inputs of shape (k,), (B, k) or floats: (B, k)."""
+        return self.laws[part].surface.loss(**inputs)
+
+    def param(self, part: str, parameter: str) -> Array:
+        """(B,) one parameter of the law of a part."""
+        return np.asarray(self.laws[part].surface.params[parameter], dtype=np.float64)[:, 0]
+
+
+@dataclass(frozen=True)
 class Planner:
     """A question that plans can answer.
+
+    It stands on one law in N and D (`needs`, `asks`: `answer` gets its `Basis`), or on `parts` (it gets the
+    `Grounds`).
 
     Attributes:
         id: short name; also the name in the API, the CLI and the docs.
         question: the question in one sentence.
         query: pydantic model of what may be asked; it is the CLI flags and the JSON schema. Fields that no model of
             this class declares are refused.
-        answer: `answer(basis, query) -> Plan`; vectorised over the parameter vectors of the surface.
+        answer: `answer(basis or grounds, query) -> Plan`; vectorised over the parameter vectors.
+        parts: what it stands on, where that is not one law in N and D.
         needs: inputs that the law must have.
         asks: what the law must be valid for ("predict", "compute-optimal", "reach"), besides not refusing `id`.
         papers: keys of the bibliography (`core.cite`).
@@ -80,7 +181,8 @@ class Planner:
     id: str
     question: str
     query: type[BaseModel]
-    answer: Callable[[Basis, Any], Plan]
+    answer: Callable[[Any, Any], Plan]
+    parts: tuple[Part, ...] = ()
     needs: tuple[str, ...] = ()
     asks: str = "predict"
     papers: tuple[str, ...] = ()
@@ -265,6 +367,12 @@ class Plan:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write `to_json()` to a file, all or nothing."""
         return write_atomic(path, self.to_json())
+
+    def settings(self, style: str = "env") -> str:
+        """The decision for a training script: "env", "yaml" or "argv". Raises QueryError for another style."""
+        from forescale.planning import _settings
+
+        return _settings.settings(self, style)
 
     def plot(self, kind: str | None = None, **options: Any) -> Any:
         """A chart: "valley" or "frontier". Raises DependencyError when the charting library is missing."""

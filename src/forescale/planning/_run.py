@@ -15,6 +15,7 @@ from forescale.core.frozen import Frozen
 from forescale.core.registry import Entry, discover
 from forescale.fitting._fit import Fit
 from forescale.fitting.surface import Surface, surface
+from forescale.planning._parts import grounds
 from forescale.planning._plan import Basis, Plan, Planner
 from forescale.planning._splitting import splitting
 from forescale.runs.table import Runs
@@ -50,18 +51,18 @@ def find(question: str) -> Planner:
 
 def plan(
     question: str,
-    fit: Fit | Stack,
-    *,
+    *given: Fit | Stack | Runs,
     draws: int = DRAWS,
     group: str | None = None,
     refit: bool = True,
     **query: Any,
 ) -> Plan:
-    """Answer a question from a fit.
+    """Answer a question from a fit, from several, or from tables.
 
     Args:
         question: id of a planner, e.g. "compute-optimal" or "reach".
-        fit: a Fit, of runs or of published constants, or a Stack.
+        given: what it stands on: a Fit, of runs or of published constants, or a Stack; for planners of several parts
+            (`Planner.parts`) as many fits and tables as they take, in any order.
         draws: parameter draws pushed through the planner (at most; as many as the fit has).
         group: which level of a grouped law to plan for.
         refit: fit the law again where the runs carry other counts of N, for the table of conventions.
@@ -71,13 +72,18 @@ def plan(
         Plan.
 
     Raises:
-        QueryError: an unknown question or field, a missing or contradictory one.
+        QueryError: an unknown question or field, a missing or contradictory one; no fit, or more than can be used.
         QuantityError: text that is no quantity.
         RefusedError: the law may not answer this question, or has no answer here.
     """
     planner = find(question)
     asked = read(planner, query)
-    return planner.answer(basis(fit, planner, draws=draws, group=group, refit=refit), asked)
+    if planner.parts:
+        return planner.answer(grounds(planner, given, draws=draws, group=group), asked)
+    if len(given) != 1 or isinstance(given[0], Runs):
+        held = " and ".join(f"a {type(value).__name__}" for value in given) or "nothing"
+        raise QueryError(message(f"{planner.id!r} was given {held} to stand on", "one fit"))
+    return planner.answer(basis(given[0], planner, draws=draws, group=group, refit=refit), asked)
 
 
 def read(planner: Planner, query: Mapping[str, Any]) -> BaseModel:

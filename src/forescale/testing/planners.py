@@ -7,14 +7,14 @@
         planners = (my_planner,)
         ladders = {"my-question": Ladder("budget", (1e20, 1e22), rising=("N",))}
 
-Each property is one test per planner, on published constants with made-up draws.
+Each property is one test per planner, on published constants (or on what `grounds` names) with made-up draws.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -24,15 +24,21 @@ from numpy.typing import NDArray
 
 from forescale.core.errors import ForescaleError, InputError, RefusedError
 from forescale.core.frozen import Frozen
+from forescale.fitting._fit import Fit
 from forescale.fitting.published import published
 from forescale.fitting.surface import Surface
 from forescale.laws import Law
 from forescale.planning._intervals import quantile
-from forescale.planning._plan import Basis, Plan, Planner
+from forescale.planning._parts import grounds as grounds_of
+from forescale.planning._plan import Basis, Grounds, Plan, Planner
 from forescale.planning._run import basis as basis_of
 from forescale.planning._run import read
+from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
+
+RESERVED = ("fits", "law", "loss", "group", "out", "style", "as_json")
+"""What `forescale plan` calls its own options."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,9 @@ class PlannerCase:
 
     Attributes:
         planners: what is tested.
-        source: published constants that every planner under test can answer from.
+        source: published constants that every planner of one law under test can answer from.
+        grounds: planner id -> what a planner of several parts stands on: "law:source", fits, tables; what it leaves
+            out is taken from the defaults.
         ladders: planner id -> Ladder.
         scaled: field of a query -> unit ("FLOP", "parameters", "tokens") in which a number of it is counted.
         conflicts: planner id -> queries that contradict themselves; the error must name every field of the query.
@@ -58,6 +66,7 @@ class PlannerCase:
 
     planners: ClassVar[Sequence[Planner]] = ()
     source: ClassVar[str] = "chinchilla:besiroglu2024"
+    grounds: ClassVar[Mapping[str, Sequence[Any]]] = Frozen()
     ladders: ClassVar[Mapping[str, Ladder]] = Frozen()
     scaled: ClassVar[Mapping[str, str]] = Frozen()
     conflicts: ClassVar[Mapping[str, Sequence[Mapping[str, Any]]]] = Frozen()
@@ -76,6 +85,10 @@ class PlannerCase:
         assert planner.example
         for name, field in planner.query.model_fields.items():
             assert field.description, f"{name} has no description"
+            assert name not in RESERVED, f"{name} is taken by the command line"
+        for part in planner.parts:
+            assert part.meaning, f"{part.name} has no meaning"
+            assert part.wanted()
         assert read(planner, planner.example)
         with pytest.raises(InputError, match="no_such_field"):
             read(planner, {**planner.example, "no_such_field": 1})
@@ -130,11 +143,9 @@ class PlannerCase:
     def test_draws_propagate(self, planner: Planner) -> None:
         """Each interval is the quantile of the answers that the draws give one by one."""
         basis = self.basis(planner, 24)
+        self.skip_tables(basis)
         together = planner.answer(basis, read(planner, planner.example))
-        alone = [
-            planner.answer(replace(basis, surface=row(basis.surface, i)), read(planner, planner.example))
-            for i in range(1, 25)
-        ]
+        alone = [planner.answer(one(basis, i), read(planner, planner.example)) for i in range(1, 25)]
         compared = 0
         for name, decided in together.decision.items():
             if decided.lower is None or decided.upper is None or name not in alone[0].decision:
@@ -149,21 +160,22 @@ class PlannerCase:
     def test_order_of_draws(self, planner: Planner) -> None:
         """The order of the draws changes nothing."""
         basis = self.basis(planner, 60)
+        self.skip_tables(basis)
         shuffled = np.concatenate([[0], 1 + np.random.default_rng(1).permutation(60)])
-        params = {name: values[shuffled] for name, values in basis.surface.params.items()}
         query = read(planner, planner.example)
-        one = planner.answer(basis, query)
-        other = planner.answer(replace(basis, surface=replace(basis.surface, params=params)), query)
-        for name in one.decision:
+        ordered = planner.answer(basis, query)
+        other = planner.answer(changed(basis, lambda values: values[shuffled]), query)
+        for name in ordered.decision:
             for end in ("value", "lower", "upper"):
-                a, b = getattr(one[name], end), getattr(other[name], end)
+                a, b = getattr(ordered[name], end), getattr(other[name], end)
                 assert a == b or math.isclose(a, b, rel_tol=1e-9), name
 
     def test_without_draws(self, planner: Planner) -> None:
         """Without draws the numbers are the same and carry no intervals."""
         basis = self.basis(planner, 40)
+        self.skip_tables(basis)
         query = read(planner, planner.example)
-        bare = planner.answer(replace(basis, surface=row(basis.surface, 0), fit=None), query)
+        bare = planner.answer(one(basis, 0, fit=False), query)
         full = planner.answer(basis, query)
         for name, decided in bare.decision.items():
             assert decided.lower is None
@@ -171,7 +183,10 @@ class PlannerCase:
 
     def test_unit_equivariant(self, planner: Planner) -> None:
         """Counting parameters in thousands and tokens in millions changes no decision but its unit."""
+        if planner.parts:
+            pytest.skip("the laws of several parts fix their units")
         basis = self.basis(planner, 40)
+        assert isinstance(basis, Basis)
         n, d = 1e-3, 1e-6
         factors = {"parameters": n, "tokens": d, "FLOP": n * d, "tokens/parameter": d / n, "%": 1.0, "": 1.0}
         ranges = {
@@ -202,11 +217,10 @@ class PlannerCase:
     def test_draws_without_answer_warn(self, planner: Planner) -> None:
         """Draws that are no law at all are counted and said, never a crash and never silently dropped."""
         basis = self.basis(planner, 100)
-        params = {name: values.copy() for name, values in basis.surface.params.items()}
-        for values in params.values():
-            values[1:31] = np.nan
-        damaged = replace(basis, surface=replace(basis.surface, params=params))
-        plan = planner.answer(damaged, read(planner, planner.example))
+        self.skip_tables(basis)
+        plan = planner.answer(
+            changed(basis, lambda values: _spoilt(values, slice(1, 31))), read(planner, planner.example)
+        )
         assert plan.evidence.answered == pytest.approx(0.7)
         assert any(w.level in ("amber", "red") and "draws" in w.code for w in plan.warnings)
         assert math.isfinite(next(iter(plan.decision.values())).value)
@@ -214,10 +228,8 @@ class PlannerCase:
     def test_estimate_without_answer_is_refused(self, planner: Planner) -> None:
         """An estimate that is no law gives a refusal, not numbers."""
         basis = self.basis(planner, 40)
-        params = {name: values.copy() for name, values in basis.surface.params.items()}
-        for values in params.values():
-            values[0] = np.nan
-        damaged = replace(basis, surface=replace(basis.surface, params=params), fit=None)
+        self.skip_tables(basis)
+        damaged = changed(basis, lambda values: _spoilt(values, slice(0, 1)), fit=False)
         with pytest.raises(RefusedError):
             planner.answer(damaged, read(planner, planner.example))
 
@@ -236,23 +248,38 @@ class PlannerCase:
         assert Plan.from_dict(content).summary() == plan.summary()
         assert plan.citations
         assert plan.binding
-        assert plan.evidence.source == self.source
+        assert plan.evidence.source == self.source or planner.parts
+        assert len({name.upper() for name in plan.decision}) == len(plan.decision)
+        for style in ("env", "yaml", "argv"):
+            assert plan.settings(style)
 
     # -- words of the case --------------------------------------------------------------------------------------
 
-    def basis(self, planner: Planner, draws: int) -> Basis:
+    def basis(self, planner: Planner, draws: int) -> Basis | Grounds:
         """Published constants with draws of 2 % around each parameter."""
-        fit = published(self.source)
-        rng = np.random.default_rng(7)
-        centre = np.array([fit.params[name] for name in fit.law.names])
-        made = centre * np.exp(0.02 * rng.standard_normal((draws, len(centre))))
-        return basis_of(replace(fit, draws=made, draws_from="laplace"), planner)
+        if not planner.parts:
+            return basis_of(_made(published(self.source), draws), planner)
+        given = [published(value) if isinstance(value, str) else value for value in self.grounds.get(planner.id, ())]
+        made = [value if isinstance(value, Runs) else _made(value, draws) for value in given]
+        found = grounds_of(planner, made, draws=draws)
+        if not draws or not found.defaulted:
+            return found
+        # Defaults have no draws, or others than these.
+        filled = [*made, *(_made(published(source), draws) for source in found.defaulted.values())]
+        return grounds_of(planner, filled, draws=draws)
 
     def ask(self, planner: Planner, **changes: Any) -> Plan:
-        """The example, with changes, answered from the published constants."""
-        return planner.answer(
-            basis_of(published(self.source), planner), read(planner, {**planner.example, **changes})
-        )
+        """The example, with changes, answered from the constants without made-up draws."""
+        query = read(planner, {**planner.example, **changes})
+        if not planner.parts:
+            return planner.answer(basis_of(published(self.source), planner), query)
+        given = [published(value) if isinstance(value, str) else value for value in self.grounds.get(planner.id, ())]
+        return planner.answer(grounds_of(planner, given, draws=200), query)
+
+    def skip_tables(self, basis: Basis | Grounds) -> None:
+        """A planner that stands on tables alone has no draws: it resamples rows by itself."""
+        if isinstance(basis, Grounds) and not basis.laws:
+            pytest.skip("stands on tables alone, without draws")
 
     def number(self, planner: Planner, name: str) -> float:
         """A field of the example as a plain number."""
@@ -260,9 +287,30 @@ class PlannerCase:
         return float(getattr(value, "flop", getattr(value, "value", value)))
 
 
-def row(whole: Surface, i: int) -> Surface:
-    """The surface of one parameter vector."""
-    return replace(whole, params={name: values[i : i + 1] for name, values in whole.params.items()})
+def changed(basis: Any, change: Callable[[Array], Array], *, fit: bool = True) -> Any:
+    """The same ground with every (B, 1) array of parameters changed; without `fit`, bare surfaces."""
+    if isinstance(basis, Grounds):
+        return replace(basis, laws=Frozen({name: changed(b, change, fit=fit) for name, b in basis.laws.items()}))
+    params = {name: change(values) for name, values in basis.surface.params.items()}
+    return replace(basis, surface=replace(basis.surface, params=params), fit=basis.fit if fit else None)
+
+
+def one(basis: Any, i: int, *, fit: bool = True) -> Any:
+    """The ground with one parameter vector."""
+    return changed(basis, lambda values: values[i : i + 1], fit=fit)
+
+
+def _made(fit: Fit, draws: int) -> Fit:
+    rng = np.random.default_rng(7)
+    centre = np.array([fit.params[name] for name in fit.law.names])
+    made = centre * np.exp(0.02 * rng.standard_normal((draws, len(centre))))
+    return replace(fit, draws=made, draws_from="laplace")
+
+
+def _spoilt(values: Array, rows: slice) -> Array:
+    spoilt = values.copy()
+    spoilt[rows] = np.nan
+    return spoilt
 
 
 def in_units(law: Law, n: float, d: float) -> Law:
