@@ -102,53 +102,12 @@ def learn(runs: Runs, _: Options) -> State:
         raise DataError(message("attempts that all failed or all passed", "some of either"))
     (pairs, place) = np.unique(np.stack([n, c]), axis=1, return_inverse=True)
     weight = np.bincount(place.ravel(), np.ones(n.size) if runs.weights is None else runs.weights)
-    alpha, beta = _likeliest(pairs[0], pairs[1], np.asarray(weight, dtype=np.float64))
-    return State(alpha, beta, float(n.size), float((c == 0).sum()))
-
-
-def _likeliest(n: Array, c: Array, weight: Array) -> tuple[float, float]:
-    def at(u: Array) -> float:
-        a, b = np.exp(u)
-        return float((weight * (betaln(a + c, b + n - c) - betaln(a, b))).sum())
-
-    def slopes(u: Array) -> tuple[Array, Array]:
-        a, b = np.exp(u)
-        both, both_2 = digamma(a + b) - digamma(a + b + n), polygamma(1, a + b) - polygamma(1, a + b + n)
-        first = np.array(
-            [
-                a * (weight * (digamma(a + c) - digamma(a) + both)).sum(),
-                b * (weight * (digamma(b + n - c) - digamma(b) + both)).sum(),
-            ]
-        )
-        cross = a * b * float((weight * both_2).sum())
-        second = np.array([[first[0], cross], [cross, first[1]]])
-        second[0, 0] += a * a * (weight * (polygamma(1, a + c) - polygamma(1, a) + both_2)).sum()
-        second[1, 1] += b * b * (weight * (polygamma(1, b + n - c) - polygamma(1, b) + both_2)).sum()
-        return first, second
-
-    low, high = np.log(SMALLEST), np.log(LARGEST)
-    mean = float((weight * c).sum() / (weight * n).sum())
-    starts = [np.log(size * np.array([mean, 1.0 - mean])) for size in (0.3, 3.0, 30.0, 300.0)]
-    u = max((np.clip(start, low, high) for start in starts), key=at)
-    value = at(u)
-    for _ in range(ROUNDS):
-        first, second = slopes(u)
-        eigenvalue, axes = np.linalg.eigh(-second)
-        step = axes @ ((axes.T @ first) / np.maximum(np.abs(eigenvalue), 1e-8 * np.abs(eigenvalue).max()))
-        length = min(1.0, 3.0 / max(float(np.abs(step).max()), 1e-300))
-        for _ in range(40):
-            trial = np.clip(u + length * step, low, high)
-            gained = at(trial)
-            if gained > value:
-                break
-            length *= 0.5
-        else:
-            break
-        moved = float(np.abs(trial - u).max())
-        u, value = trial, gained
-        if moved < 1e-12:
-            break
-    if value < float((weight * (c * np.log(mean) + (n - c) * np.log1p(-mean))).sum()) + NOTHING:
+    counted = np.asarray(weight, dtype=np.float64)
+    alpha, beta = likeliest(pairs[0], pairs[1], counted[None, :])[0]
+    mean = float(counted @ pairs[1]) / float(counted @ pairs[0])
+    one_rate = float((counted * (pairs[1] * np.log(mean) + (pairs[0] - pairs[1]) * np.log1p(-mean))).sum())
+    spread = betaln(alpha + pairs[1], beta + pairs[0] - pairs[1]) - betaln(alpha, beta)
+    if float((counted * spread).sum()) < one_rate + NOTHING:
         raise DataError(
             message(
                 "success rates that differ between problems no more than chance makes them",
@@ -156,8 +115,75 @@ def _likeliest(n: Array, c: Array, weight: Array) -> tuple[float, float]:
                 "one rate for all, passed over trials, says the same",
             )
         )
-    a, b = np.exp(u)
-    return float(a), float(b)
+    return State(float(alpha), float(beta), float(n.size), float((c == 0).sum()))
+
+
+def likeliest(n: Array, c: Array, weight: Array, start: Array | None = None, accuracy: float = 1e-12) -> Array:
+    """alpha and beta of the beta-binomial likelihood for B weightings of the same counts: (B, 2).
+
+    Newton steps in log alpha and log beta, all weightings at once; those of a bootstrap end in a few steps when they
+    start at the estimate.
+
+    Args:
+        n, c: (m,) attempts and passes.
+        weight: (B, m), each row with some pass and some failure of positive weight.
+        start: (2,) alpha and beta to start from; by default the best of four of the mean rate, for each row.
+        accuracy: length of the last step in the logarithms; steps shrink quadratically.
+    """
+    low, high = np.log(SMALLEST), np.log(LARGEST)
+    if start is None:
+        mean = (weight @ c) / (weight @ n)
+        tried = [np.log(size * np.stack([mean, 1.0 - mean], axis=1)) for size in (0.3, 3.0, 30.0, 300.0)]
+        starts = np.clip(np.stack(tried), low, high)
+        best = np.argmax([_likelihood(n, c, weight, row) for row in starts], axis=0)
+        u = starts[best, np.arange(len(weight))]
+    else:
+        u = np.tile(np.clip(np.log(start), low, high), (len(weight), 1))
+    value = _likelihood(n, c, weight, u)
+    moving = np.arange(len(weight))
+    for _ in range(ROUNDS):
+        first, second = _slopes(n, c, weight[moving], u[moving])
+        eigenvalue, axes = np.linalg.eigh(-second)
+        size = np.maximum(np.abs(eigenvalue), 1e-8 * np.abs(eigenvalue).max(axis=1, keepdims=True))
+        step = np.einsum("bij,bj->bi", axes, np.einsum("bij,bi->bj", axes, first) / size)
+        longest = np.maximum(np.abs(step).max(axis=1), 1e-300)
+        step *= np.minimum(1.0, 3.0 / longest)[:, None]
+        moved = np.zeros(len(moving))
+        seeking = np.arange(len(moving))
+        for _ in range(40):
+            rows = moving[seeking]
+            trial = np.clip(u[rows] + step[seeking], low, high)
+            gained = _likelihood(n, c, weight[rows], trial)
+            better = gained > value[rows]
+            moved[seeking[better]] = np.abs(trial - u[rows])[better].max(axis=1, initial=0.0)
+            u[rows[better]], value[rows[better]] = trial[better], gained[better]
+            seeking = seeking[~better & (np.abs(step[seeking]).max(axis=1) > 0.5 * accuracy)]
+            if not seeking.size:
+                break
+            step[seeking] *= 0.5
+        moving = moving[moved >= accuracy]
+        if not moving.size:
+            break
+    return np.asarray(np.exp(u))
+
+
+def _likelihood(n: Array, c: Array, weight: Array, u: Array) -> Array:
+    """(B,) log likelihood without the binomial coefficients."""
+    a, b = np.exp(u[:, :1]), np.exp(u[:, 1:])
+    return np.asarray((weight * (betaln(a + c, b + n - c) - betaln(a, b))).sum(axis=1))
+
+
+def _slopes(n: Array, c: Array, weight: Array, u: Array) -> tuple[Array, Array]:
+    """Gradient (B, 2) and Hessian (B, 2, 2) of the log likelihood in log alpha and log beta."""
+    a, b = np.exp(u[:, :1]), np.exp(u[:, 1:])
+    both, both_2 = digamma(a + b) - digamma(a + b + n), polygamma(1, a + b) - polygamma(1, a + b + n)
+    first_a = a[:, 0] * (weight * (digamma(a + c) - digamma(a) + both)).sum(axis=1)
+    first_b = b[:, 0] * (weight * (digamma(b + n - c) - digamma(b) + both)).sum(axis=1)
+    cross = a[:, 0] * b[:, 0] * (weight * both_2).sum(axis=1)
+    second_a = first_a + a[:, 0] ** 2 * (weight * (polygamma(1, a + c) - polygamma(1, a) + both_2)).sum(axis=1)
+    second_b = first_b + b[:, 0] ** 2 * (weight * (polygamma(1, b + n - c) - polygamma(1, b) + both_2)).sum(axis=1)
+    hessian = np.stack([np.stack([second_a, cross], axis=1), np.stack([cross, second_b], axis=1)], axis=2)
+    return np.stack([first_a, first_b], axis=1), hessian
 
 
 def predict(state: State, columns: Mapping[str, Any]) -> Array:
