@@ -21,7 +21,7 @@ OWN = ("fits", "law", "loss", "out", "style", "as_json")
 FITS = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[FIT]...",
+        metavar="FIT",
         help="A fit or stack file, law:source, or runs (fitted with --law). Questions that stand on several fits or "
         "tables take them in any order; what is left out is taken from published constants, where there are any.",
     ),

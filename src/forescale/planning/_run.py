@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from forescale.core.errors import ForescaleError, QueryError, RefusedError, message, nearest
 from forescale.core.frozen import Frozen
-from forescale.core.registry import Entry, discover
+from forescale.core.registry import discover, seek
 from forescale.fitting._fit import Fit
 from forescale.fitting.surface import Surface, surface
 from forescale.planning._parts import grounds
@@ -27,13 +27,10 @@ DRAWS = 1000
 
 
 @cache
-def _known(plugins: bool) -> dict[str, Entry[Planner]]:
-    return discover("forescale.planning", Planner, plugins=plugins)
-
-
-def planners() -> dict[str, Planner]:
+def planners() -> Mapping[str, Planner]:
     """All planners, built-in and plugged in, by id."""
-    return {name: entry.value for name, entry in _known(True).items()}
+    found = discover("forescale.planning", Planner)
+    return Frozen({name: entry.value for name, entry in found.items()})
 
 
 def find(question: str) -> Planner:
@@ -42,8 +39,8 @@ def find(question: str) -> Planner:
     Raises:
         QueryError: unknown question; the known ones are named.
     """
-    builtin = discover("forescale.planning", Planner, plugins=False).get(question)
-    found = planners().get(question) if builtin is None else builtin.value
+    # A built-in costs its own module; only what is none costs the whole room and the plug-ins.
+    found = seek("forescale.planning", Planner, question) or planners().get(question)
     if found is None:
         raise QueryError(message(f"there is no question {question!r}", "", nearest(question, planners())))
     return found
