@@ -60,6 +60,7 @@ def _columns() -> dict[str, Column]:
         ("tokens_seen", "tokens seen up to this row, where rows are checkpoints", "tokens"),
         ("M", "tokens per parameter, D / N", "tokens/parameter"),
         ("epochs", "passes over the data, D / D_unique", "passes"),
+        ("quality", "tokens of a reference corpus that one token of this one is worth", "tokens/token"),
         ("C", "training compute, counted as the convention of the table says", "FLOP"),
         ("C_nonemb", "training compute counted as 6 N(non-embedding) D", "FLOP"),
         ("C_budget", "the compute that the run was planned for: the label of its IsoFLOP group", "FLOP"),
@@ -99,6 +100,7 @@ def _columns() -> dict[str, Column]:
         ("thinking_tokens", "tokens spent before the answer", "tokens"),
         ("decode_tokens", "tokens generated for one sample", "tokens"),
         ("prompt_tokens", "tokens of the prompt of one sample", "tokens"),
+        ("dollars", "price of one sample or attempt", "dollars"),
         ("loss_before", "loss of the same model before the change, or on another set", "see convention"),
         ("members", "members, seeds or raters that are averaged", "members"),
     ]
