@@ -86,7 +86,7 @@ def _published(size: str) -> Published:
         printed=_PRINTED[size],
         source="luo2025",
         conventions={"step": "optimiser steps, warm-up of 2,160 included", "loss": "nats/token, validation"},
-        fitted_range={"step": (2160.0, 23936.0)},
+        fitted_range={"step": (2160.0, 23936.0), "lr_now": (3e-5, 3e-4)},
         reproduced="no",
         note=(
             f"{size[:-1]}M parameters, fitted to cosine_24000, constant_24000 and wsdcon_9 (peak rate "

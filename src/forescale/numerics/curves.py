@@ -7,6 +7,7 @@ A grid over the few others, one batched regression and a ranking give starts fro
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -97,3 +98,31 @@ def best(scores: Array, places: Array, keep: int, apart: float) -> NDArray[np.in
         if not chosen or (np.abs(places[chosen] - places[i]).max(axis=1) > apart).all():
             chosen.append(int(i))
     return np.array(chosen, dtype=np.intp)
+
+
+def smooth(x: Array, y: Array) -> Callable[[Array], Array]:
+    """Natural cubic splines through y (B, m) at one row of knots x (m,), increasing: at (B, k) gives (B, k).
+
+    Beyond the knots the value at the end is kept. A row with a NaN is NaN throughout.
+    """
+    h = np.diff(x)
+    m = x.size
+    matrix, right = np.eye(m), np.zeros((m, m))
+    inner = np.arange(1, m - 1)
+    matrix[inner, inner - 1], matrix[inner, inner], matrix[inner, inner + 1] = h[:-1], 2.0 * (h[:-1] + h[1:]), h[1:]
+    right[inner, inner - 1], right[inner, inner + 1] = 6.0 / h[:-1], 6.0 / h[1:]
+    right[inner, inner] = -(6.0 / h[:-1] + 6.0 / h[1:])
+    bend = y @ np.linalg.solve(matrix, right).T
+
+    def at(places: Array) -> Array:
+        place = np.clip(places, x[0], x[-1])
+        left = np.clip(np.searchsorted(x, place, side="right") - 1, 0, m - 2)
+        low_y, high_y, low, high = (
+            np.take_along_axis(table, side, axis=1) for table in (y, bend) for side in (left, left + 1)
+        )
+        width = h[left]
+        b = (place - x[left]) / width
+        a = 1.0 - b
+        return np.asarray(a * low_y + b * high_y + ((a**3 - a) * low + (b**3 - b) * high) * width**2 / 6.0)
+
+    return at
