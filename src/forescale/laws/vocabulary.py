@@ -85,13 +85,13 @@ def loss(N: Any, N_embedding: Any, D: Any, E: Any, A1: Any, alpha1: Any, A2: Any
 
 
 def best_vocabulary(
-    params: Mapping[str, float], N: ArrayLike, C: ArrayLike | None = None, widths: ArrayLike | None = None
+    params: Mapping[str, Any], N: ArrayLike, C: ArrayLike | None = None, widths: ArrayLike | None = None
 ) -> Array:
     """V of least loss for a budget C = 6 (N + V d) D, by constants of `vocabulary` (approach 3).
 
     Args:
-        params: parameters of the law.
-        N: (n,).
+        params: parameters of the law: numbers, or (n, 1) of them.
+        N: (n,), or one for all parameters.
         C: (n,) or one; default the budget that `budget_of` gives the model.
         widths: (n,) or one; default the table.
 
@@ -202,8 +202,30 @@ vocabulary = Law(
                 "without a law the best vocabularies of the runs grow as N^.72 / d: 127 thousand (study vocabulary)."
             ),
         ),
+        "tao2024-true-tokens": Published(
+            values={
+                "E": 5.536926931223653,
+                "A1": 828.4781394597869,
+                "alpha1": 0.43978981140547385,
+                "A2": 289973.6399780336,
+                "alpha2": 1.058822512677148,
+                "B": 12089.210541478227,
+            },
+            source="tao2024",
+            conventions={"N": "non-embedding", "D": "tokens"},
+            fitted_range=_RUNS,
+            reproduced="yes",
+            note=(
+                "Our optimum of the authors' objective on their 1,054 checkpoints, with the tokens that the runs saw "
+                "(study vocabulary). alpha2, and with it the best vocabulary, is hardly known: 90 % interval .03 to "
+                "35."
+            ),
+        ),
     },
-    checks=(Check("tao2024", {"N": 1e9, "N_embedding": 1e8, "D": 1e10}, -4.680542, 1e-6, "tao2024"),),
+    checks=(
+        Check("tao2024", {"N": 1e9, "N_embedding": 1e8, "D": 1e10}, -4.680542, 1e-6, "tao2024"),
+        Check("tao2024-true-tokens", {"N": 1e9, "N_embedding": 1e8, "D": 1e10}, -4.961093, 1e-6, "tao2024"),
+    ),
 )
 
 vocabulary_size = Law(
@@ -257,8 +279,23 @@ vocabulary_size = Law(
                 "parameters."
             ),
         ),
+        "tao2024-equal-compute": Published(
+            values={"k": 16.074109668357025, "gamma": 0.7203365038317436},
+            standard_errors={"k": 16.760418390284354, "gamma": 0.052009195815453414},
+            correlations={("k", "gamma"): -0.9991371446662728},
+            source="tao2024",
+            fitted_range={"N": (3.32e7, 1.13e9)},
+            reproduced="yes",
+            note=(
+                "Read off without a law: per size of their runs the lowest loss_u among ten vocabularies at equal "
+                "compute (a parabola in log V), and a line through the six sizes, four degrees of freedom (study "
+                "vocabulary). A line through five of them misses the sixth by 7 %, the published law of the loss by "
+                "19 %."
+            ),
+        ),
     },
     checks=(
+        Check("tao2024-equal-compute", {"N": 70e9}, 127308.379 * 8192.0, 1e4, "tao2024"),
         Check("tao2024-derivative", {"N": 7e9}, 67450 * 4096.0, 4096.0, "tao2024"),
         Check("tao2024-derivative", {"N": 70e9}, 230861 * 8192.0, 8192.0, "tao2024"),
         Check("tao2024-isoflop", {"N": 3e9}, 39367 * 3200.0, 3200.0, "tao2024"),
