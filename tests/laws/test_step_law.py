@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from forescale.fitting.estimate import fit
+from forescale.fitting.published import published
 from forescale.laws import find
+from forescale.laws.step_law import beside, bottom, cost
 from forescale.runs.table import Runs
 
 RATE, BATCH, VALLEY = find("lr-power"), find("batch-power"), find("tuning-surface")
 TRUTH = {
-    "E": 2.3, "lr_0": 1.7e-3, "b": -0.74, "c": 0.27, "B_0": 1.4e6, "d": 0.65, "s": 0.45, "k_lr": 6.5e-3, "k_B": 4e-3,
+    "E": 2.3, "lr_0": 1.7e-3, "b": -0.74, "c": 0.27, "B_0": 1.4e6, "d": 0.65, "f": -0.2, "s": 0.45,
+    "k_lr": 6.5e-3, "k_B": 4e-3,
 }  # fmt: skip
 
 
@@ -59,6 +62,15 @@ def test_the_released_bootstrap_has_these_means() -> None:
     np.testing.assert_allclose(rows.mean(axis=0), expected, rtol=1e-8)
     errors = [rate.standard_errors["b"], rate.standard_errors["c"], batch.standard_errors["b"]]
     np.testing.assert_allclose(rows.std(axis=0, ddof=1)[[1, 2, 4]], errors, atol=5e-5)
+    # The draws of the constants spread at a cell and far outside as the released rows do: 1,000 of each, so that a
+    # ratio of standard deviations has a standard error of 3 %.
+    at = np.array([[1.0, np.log(N), np.log(D)] for N, D in ((3e8, 2e10), (7e9, 1.4e12))])
+    drawn = published("lr-power:li2025steplaw-bootstrap").draws
+    ours = np.log(drawn[:, 0])[:, None] + drawn[:, 1:] @ at[:, 1:].T
+    np.testing.assert_allclose(ours.std(axis=0), (rows[:, :3] @ at.T).std(axis=0), rtol=0.1)
+    drawn = published("batch-power:li2025steplaw-bootstrap").draws
+    ours = np.log(drawn[:, :1]) + drawn[:, 1:] * at[:, 2]
+    np.testing.assert_allclose(ours.std(axis=0), (rows[:, 3:] @ at[:, [0, 2]].T).std(axis=0), rtol=0.1)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +148,8 @@ def test_the_valley_holds_the_two_laws() -> None:
     """Its bottom lies at lr-power and batch-power, and at a given batch at the best rate times (B / B*)^s."""
     N, D = 3e8, 2e10
     rate = TRUTH["lr_0"] * (N / 1e9) ** TRUTH["b"] * (D / 1e11) ** TRUTH["c"]
-    batch = TRUTH["B_0"] * (D / 1e11) ** TRUTH["d"]
+    batch = TRUTH["B_0"] * (N / 1e9) ** TRUTH["f"] * (D / 1e11) ** TRUTH["d"]
+    assert bottom(TRUTH, N, D) == pytest.approx((rate, batch), rel=1e-12)
     a = TRUTH["lr_0"] * 1e9 ** -TRUTH["b"] * 1e11 ** -TRUTH["c"]
     assert rate == pytest.approx(float(RATE({"a": a, "b": TRUTH["b"], "c": TRUTH["c"]}, N=N, D=D)), rel=1e-12)
     assert float(VALLEY(TRUTH, N=N, D=D, lr_peak=rate, batch_tokens=batch)) == pytest.approx(TRUTH["E"], rel=1e-14)
@@ -144,6 +157,11 @@ def test_the_valley_holds_the_two_laws() -> None:
     given = VALLEY(TRUTH, N=N, D=D, lr_peak=rates, batch_tokens=3 * batch)
     assert rates[np.argmin(given)] == pytest.approx(rate * 3 ** TRUTH["s"], rel=2e-3)
     assert given.min() == pytest.approx(TRUTH["E"] * np.exp(TRUTH["k_B"] * np.log(3) ** 2), rel=1e-6)
+    moved, lost = beside(TRUTH, rate, batch, 3 * batch)
+    assert moved == pytest.approx(rate * 3 ** TRUTH["s"], rel=1e-12)
+    assert lost == pytest.approx(given.min() / TRUTH["E"] - 1, rel=1e-4)
+    off = VALLEY(TRUTH, N=N, D=D, lr_peak=2 * rate, batch_tokens=0.5 * batch)
+    assert cost(TRUTH, 2.0, 0.5) == pytest.approx(off / TRUTH["E"] - 1, rel=1e-12)
 
 
 def test_the_valley_is_found_with_a_loss_per_cell() -> None:
@@ -166,5 +184,5 @@ def test_the_valley_is_found_with_a_loss_per_cell() -> None:
     best = [p["lr_0"] * 2.0 ** p["b"] * 2.0 ** p["c"] for p in (found.params, TRUTH)]
     assert best[0] == pytest.approx(best[1], rel=0.15)
     assert found.params["B_0"] == pytest.approx(TRUTH["B_0"], rel=0.15)
-    for name in ("s", "k_lr", "k_B"):
+    for name in ("f", "s", "k_lr", "k_B"):
         assert found.params[name] == pytest.approx(TRUTH[name], rel=0.1), name

@@ -49,21 +49,26 @@ def published(source: str, *, law: Law | None = None, level: float = 0.90, seed:
     if errors:
         known = np.array([float(errors.get(name, math.nan)) for name in law.names])
         slope = np.abs(space.slope(u))
-        covariance = np.diag((known / slope) ** 2)
+        sd = known / slope
+        covariance = np.diag(sd**2)
+        for (one, other), r in facts.correlations.items():
+            i, j = law.names.index(one), law.names.index(other)
+            covariance[i, j] = covariance[j, i] = r * sd[i] * sd[j]
         lost = ~np.isfinite(known)
         covariance[lost, :] = np.nan
         covariance[:, lost] = np.nan
         draws = _covariance.laplace(space, u, covariance, math.inf, level, DRAWS, seed)
         origin = "published standard errors"
-        notes.append(
-            Note(
-                "amber",
-                "covariance-unknown",
-                "The paper gives standard errors without their covariance, so the draws treat parameters as "
-                "independent. A and alpha, B and beta move together in truth: intervals of predictions and plans are "
-                "far too wide. Fit the runs to have honest ones.",
+        if not facts.correlations:
+            notes.append(
+                Note(
+                    "amber",
+                    "covariance-unknown",
+                    "The paper gives standard errors without their covariance, so the draws treat parameters as "
+                    "independent. A and alpha, B and beta move together in truth: intervals of predictions and plans "
+                    "are far too wide. Fit the runs to have honest ones.",
+                )
             )
-        )
     else:
         notes.append(
             Note("amber", "no-uncertainty", f"{law.id}:{key} comes without standard errors: no intervals, no bands.")

@@ -129,6 +129,8 @@ class Published:
         values: parameter -> value at the best precision known.
         printed: parameter -> value as the paper prints it, where that differs.
         standard_errors: parameter -> standard error, where published.
+        correlations: (parameter, other parameter) -> correlation of their errors (those of positive parameters in the
+            logarithm), where known; without it, errors are taken for independent.
         conventions: what N, D, C and loss mean there, e.g. {"N": "total", "D": "tokens", "loss": "nats/token"}.
         fitted_range: input (or "C") -> (least, largest) that the constants were fitted on.
         source: key of the bibliography (`core.cite`).
@@ -140,6 +142,7 @@ class Published:
     source: str
     printed: Mapping[str, float] = field(default_factory=lambda: EMPTY)
     standard_errors: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+    correlations: Mapping[tuple[str, str], float] = field(default_factory=lambda: EMPTY)
     conventions: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     fitted_range: Mapping[str, tuple[float, float]] = field(default_factory=lambda: EMPTY)
     reproduced: str = "not tried"

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which peak learning rate and which batch for a model of N parameters on D tokens?
+
+From sweeps of one's own the answer is the bottom of a valley (the law tuning-surface) fitted to the runs near the
+best of each cell of N and D; without sweeps it is a published rule, Step Law unless another is given (Li et al. 2025,
+eq. 1). The other published rules stand beside it, each with whose constants and units it has and how far outside its
+range it is asked. What a wrong choice costs is read from the shape of the valley.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from forescale.core.errors import QueryError, message
+from forescale.core.frozen import Frozen
+from forescale.core.quantity import format_short
+from forescale.fitting._fit import Finding
+from forescale.laws.step_law import beside, cost
+from forescale.planning import _rules
+from forescale.planning._compose import composed, refused
+from forescale.planning._intervals import decided, interval, of_estimate
+from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner, Table
+from forescale.planning._quantities import LossText, ParamsText, TokensText
+from forescale.planning._rules import SWEEP, Asked, Tuning
+
+Array = NDArray[np.float64]
+
+_WIDE = np.geomspace(0.125, 8.0, 49)
+"""Factors along the curves: three octaves to each side."""
+
+
+class LearningRateQuery(BaseModel):
+    """A model and its tokens, and what is held."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    params: ParamsText = Field(description="parameters of the model, counted as the rule counts them, e.g. 7B")
+    tokens: TokensText = Field(description="tokens it is trained on, e.g. 1.4T")
+    batch: TokensText | None = Field(None, description="hold the batch, in tokens, e.g. 4M")
+    context: int = Field(2048, ge=1, description="tokens of one sequence, e.g. 2048")
+    final_loss: LossText | None = Field(
+        None, description="loss expected at the end, for rules that go by the loss, e.g. 2.1"
+    )
+    within: float = Field(
+        0.01,
+        gt=0,
+        le=0.1,
+        description="runs of a sweep up to this share above the best of their cell count, e.g. 0.01",
+    )
+
+
+@np.errstate(all="ignore")  # wild draws overflow; what is not finite is counted and said
+def answer(grounds: Grounds, query: LearningRateQuery) -> Plan:
+    """Peak learning rate and batch.
+
+    Raises:
+        QueryError: a batch of more than the tokens.
+        DataError: sweeps that do not vary N and D apart.
+        RefusedError: the rule has no positive rate or batch there.
+    """
+    if query.batch is not None and query.batch > query.tokens:
+        raise QueryError(
+            message(
+                f"a batch of {format_short(query.batch)} tokens and a run of {format_short(query.tokens)} tokens",
+                "a batch of at most the tokens",
+                "lower batch or raise tokens",
+            )
+        )
+    asked = Asked(query.params, query.tokens, None if query.final_loss is None else query.final_loss.value)
+    chosen = _rules.tuning(grounds, asked, query.within)
+    best, own = chosen.rate, chosen.batch
+    rate, batch, given_up = best, own, np.zeros_like(own)
+    if query.batch is not None:
+        rate, given_up = beside(chosen.shape, best, own, query.batch)
+        batch = np.full_like(own, query.batch)
+    good = np.isfinite(rate) & np.isfinite(batch) & (rate > 0) & (batch > 0)
+    if not good[0]:
+        raise refused(
+            f"{chosen.name} gives a rate of {of_estimate(rate):.3g} and a batch of {of_estimate(batch):.3g} tokens "
+            f"at {format_short(query.params, 'parameters')} on {format_short(query.tokens)} tokens",
+            "a positive rate and batch",
+            "another rule (lr-power, batch-power), or sweeps of your own",
+        )
+    rate, batch = np.where(good, rate, np.nan), np.where(good, batch, np.nan)
+    steps = query.tokens / batch
+    level = grounds.level
+    decision: dict[str, Decided] = {
+        "lr_peak": decided(rate, "", level, "peak learning rate"),
+        "batch_tokens": decided(batch, "tokens", level, "batch (tokens)"),
+        "batch_sequences": decided(batch / query.context, "count", level, f"batch (sequences of {query.context:,})"),
+        "steps": decided(steps, "count", level, "optimiser steps"),
+    }
+    for name, text, wrong in (("rate", "learning rate", (2.0, 1.0)), ("batch", "batch", (1.0, 2.0))):
+        lost = 100.0 * cost(chosen.shape, *wrong)
+        lower, upper = (interval(lost, level) or (None, None)) if chosen.shape_is_fitted else (None, None)
+        decision[f"cost_{name}_2x"] = Decided(
+            of_estimate(lost), lower, upper, "%", f"loss given away by a {text} wrong by 2x"
+        )
+    if query.batch is not None:
+        decision["cost_batch_held"] = Decided(
+            100.0 * of_estimate(given_up), None, None, "%", "loss given away by the batch that is held"
+        )
+    return composed(
+        chosen.grounds,
+        planner,
+        query,
+        headline=(
+            f"Peak learning rate {of_estimate(rate):.3g} with a batch of {format_short(of_estimate(batch))} tokens "
+            f"({of_estimate(batch) / query.context:,.0f} sequences of {query.context:,}) for "
+            f"{format_short(query.params, 'parameters')} parameters on {format_short(query.tokens)} tokens: "
+            f"{of_estimate(steps):,.0f} steps. By {chosen.name}."
+        ),
+        decision=decision,
+        binding="the batch that is held"
+        if query.batch is not None
+        else "the bottom of the valley: nothing else binds",
+        tables=(
+            _mistakes(chosen),
+            _usual(chosen, query),
+            _rules.table(chosen, asked, query.context),
+            _sweep(rate, batch),
+        ),
+        curves=_curves(chosen, rate, batch, level),
+        warnings=[*chosen.warnings, *_few_steps(of_estimate(steps))],
+        assumptions=chosen.assumptions,
+        answered=good,
+        at={name: asked.columns(chosen.grounds.law(name)) or {} for name in chosen.grounds.laws},
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- the tables
+
+
+def _percent(chosen: Tuning, rate: float, batch: float) -> float:
+    """Loss given away, in per cent, where rate and batch are these multiples of the best, by the estimate."""
+    return 100.0 * of_estimate(cost(chosen.shape, rate, batch))
+
+
+def _mistakes(chosen: Tuning) -> Table:
+    """What wrong settings cost, the other kept or moved along."""
+    s = of_estimate(chosen.shape["s"])
+    lines: list[tuple[float | str | None, ...]] = []
+    for factor in (0.25, 0.5, 0.7, 1.5, 2.0, 4.0):
+        lines.append(
+            (
+                factor,
+                _percent(chosen, factor, 1.0),
+                _percent(chosen, 1.0, factor),
+                _percent(chosen, factor**s, factor),
+            )
+        )
+    return Table(
+        "sensitivity",
+        "Loss given away by settings that are wrong by a factor",
+        (("factor", "x"), ("rate wrong", "%"), ("batch wrong, same rate", "%"), ("batch wrong, rate moved", "%")),
+        tuple(lines),
+        f"{chosen.shape_source} A parabola: beyond a factor of about 2, high rates cost more than it says.",
+    )
+
+
+def _usual(chosen: Tuning, query: LearningRateQuery) -> Table:
+    """Batches of powers of two sequences, each with the rate that belongs to it, in two digits."""
+    best, own = of_estimate(chosen.rate), of_estimate(chosen.batch)
+    middle = round(np.log2(max(own / query.context, 1.0)))
+    shape = {name: of_estimate(values) for name, values in chosen.shape.items()}
+    lines: list[tuple[float | str | None, ...]] = []
+    for power in range(max(middle - 2, 0), middle + 3):
+        batch = float(2**power * query.context)
+        if batch > query.tokens:
+            continue
+        rate = float(f"{of_estimate(beside(shape, best, own, batch)[0]):.2g}")
+        lines.append((float(2**power), batch, rate, query.tokens / batch, _percent(chosen, rate / best, batch / own)))
+    return Table(
+        "alternatives",
+        "Usual values: powers of two, the rate moved along and rounded",
+        (("sequences", "count"), ("batch", "tokens"), ("rate", ""), ("steps", "count"), ("loss given away", "%")),
+        tuple(lines),
+        "Differences below about a tenth of a per cent are seed noise: take what fits the hardware.",
+    )
+
+
+def _sweep(rate: Array, batch: Array) -> Table:
+    """The grid that would check the prediction: two octaves to each side."""
+    lines = tuple(
+        (factor, of_estimate(rate) * factor, of_estimate(batch) * factor) for factor in (0.25, 0.5, 1.0, 2.0, 4.0)
+    )
+    return Table(
+        "sweep",
+        "A sweep around the prediction",
+        (("factor", "x"), ("rate", ""), ("batch", "tokens")),
+        lines,
+        "Every rate with every batch, on a model and a horizon that are cheap; the best must not lie at the edge.",
+    )
+
+
+def _curves(chosen: Tuning, rate: Array, batch: Array, level: float) -> dict[str, Frozen[str, Array]]:
+    """The best rate at each batch, and the loss given away by a wrong rate."""
+    sizes = of_estimate(batch) * _WIDE
+    ridge, _ = beside(
+        {k: v[:, None] for k, v in chosen.shape.items()}, chosen.rate[:, None], chosen.batch[:, None], sizes
+    )
+    curve = {"batch_tokens": sizes, "lr_peak": ridge[0]}
+    ends = [interval(column, level) for column in ridge.T]
+    if all(pair is not None for pair in ends):
+        low, high = np.array(ends, dtype=np.float64).T
+        curve |= {"lower": low, "upper": high}
+    narrow = np.geomspace(0.25, 4.0, 41)
+    lost = np.array([_percent(chosen, factor, 1.0) for factor in narrow])
+    return {
+        "best rate at a batch": Frozen(curve),
+        "cost of a wrong rate": Frozen({"lr_peak": of_estimate(rate) * narrow, "loss given away (%)": lost}),
+    }
+
+
+def _few_steps(steps: float) -> list[Finding]:
+    if steps >= 1000:
+        return []
+    return [
+        Finding(
+            "few-steps",
+            "amber",
+            f"{steps:,.0f} steps are fewer than any run behind these rules took.",
+            "Warm-up alone takes hundreds of steps: a smaller batch, or more tokens.",
+        )
+    ]
+
+
+planner = Planner(
+    id="learning-rate",
+    question="Which peak learning rate and batch for this model and these tokens?",
+    query=LearningRateQuery,
+    answer=answer,
+    parts=(
+        Part("sweep", "runs at several learning rates and batches, at several N and D", columns=SWEEP, optional=True),
+        Part(
+            "surface",
+            "the valley of loss around the best learning rate and batch",
+            laws=("tuning-surface",),
+            default="tuning-surface:li2025steplaw-cells",
+        ),
+        Part("rate", "the best peak learning rate", laws=_rules.RATES, default="lr-power:li2025steplaw"),
+        Part("batch", "the best batch", laws=_rules.BATCHES, default="batch-power:li2025steplaw"),
+    ),
+    papers=("li2025steplaw",),
+    example=Frozen({"params": "7B", "tokens": "1.4T"}),
+)
