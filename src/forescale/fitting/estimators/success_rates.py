@@ -8,7 +8,7 @@ stopped at a number of passes. The likelihood of a beta distribution of rates is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from forescale.runs.derive import require
 from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
 
 SMALLEST, LARGEST = 1e-6, 1e9
 """Ends of the search for alpha and beta."""
@@ -139,10 +140,38 @@ def likeliest(n: Array, c: Array, weight: Array, start: Array | None = None, acc
         u = starts[best, np.arange(len(weight))]
     else:
         u = np.tile(np.clip(np.log(start), low, high), (len(weight), 1))
-    value = _likelihood(n, c, weight, u)
-    moving = np.arange(len(weight))
+    found, _ = ascend(
+        lambda rows, at: _likelihood(n, c, weight[rows], at), lambda rows, at: _slopes(n, c, weight[rows], at), u,
+        (SMALLEST, LARGEST), accuracy,
+    )  # fmt: skip
+    return found
+
+
+def ascend(
+    likelihood: Callable[[Rows, Array], Array],
+    slopes: Callable[[Rows, Array], tuple[Array, Array]],
+    u: Array,
+    bounds: tuple[float, float],
+    accuracy: float,
+) -> tuple[Array, Array]:
+    """Newton steps in the logarithms of positive parameters for B likelihoods at once.
+
+    Args:
+        likelihood: rows (b,), logarithms (b, P) -> (b,) values of those rows.
+        slopes: the same -> gradients (b, P) and Hessians (b, P, P).
+        u: (B, P) logarithms to start from.
+        bounds: of every parameter.
+        accuracy: length of the last step.
+
+    Returns:
+        Parameters (B, P) and their likelihoods (B,).
+    """
+    low, high = np.log(bounds)
+    u = np.clip(u, low, high)
+    moving = np.arange(len(u))
+    value = likelihood(moving, u)
     for _ in range(ROUNDS):
-        first, second = _slopes(n, c, weight[moving], u[moving])
+        first, second = slopes(moving, u[moving])
         eigenvalue, axes = np.linalg.eigh(-second)
         size = np.maximum(np.abs(eigenvalue), 1e-8 * np.abs(eigenvalue).max(axis=1, keepdims=True))
         step = np.einsum("bij,bj->bi", axes, np.einsum("bij,bi->bj", axes, first) / size)
@@ -153,7 +182,7 @@ def likeliest(n: Array, c: Array, weight: Array, start: Array | None = None, acc
         for _ in range(40):
             rows = moving[seeking]
             trial = np.clip(u[rows] + step[seeking], low, high)
-            gained = _likelihood(n, c, weight[rows], trial)
+            gained = likelihood(rows, trial)
             better = gained > value[rows]
             moved[seeking[better]] = np.abs(trial - u[rows])[better].max(axis=1, initial=0.0)
             u[rows[better]], value[rows[better]] = trial[better], gained[better]
@@ -164,7 +193,7 @@ def likeliest(n: Array, c: Array, weight: Array, start: Array | None = None, acc
         moving = moving[moved >= accuracy]
         if not moving.size:
             break
-    return np.asarray(np.exp(u))
+    return np.asarray(np.exp(u)), value
 
 
 def _likelihood(n: Array, c: Array, weight: Array, u: Array) -> Array:
