@@ -28,6 +28,8 @@ Rows = NDArray[np.intp]
 SMALLEST, LARGEST = 1e-6, 1e9
 """Ends of the search for alpha and beta."""
 ROUNDS = 100
+NEAR, ROUNDING = 1e-3, 1e-13
+"""A step this short is taken where it loses no more of the log likelihood than rounding does."""
 NOTHING = 1e-6
 """Gain in log likelihood over one rate for all problems that counts as none."""
 
@@ -175,15 +177,17 @@ def ascend(
         eigenvalue, axes = np.linalg.eigh(-second)
         size = np.maximum(np.abs(eigenvalue), 1e-8 * np.abs(eigenvalue).max(axis=1, keepdims=True))
         step = np.einsum("bij,bj->bi", axes, np.einsum("bij,bi->bj", axes, first) / size)
-        longest = np.maximum(np.abs(step).max(axis=1), 1e-300)
-        step *= np.minimum(1.0, 3.0 / longest)[:, None]
+        length = np.maximum(np.abs(step).max(axis=1), 1e-300)
+        step *= np.minimum(1.0, 3.0 / length)[:, None]
         moved = np.zeros(len(moving))
         seeking = np.arange(len(moving))
         for _ in range(40):
             rows = moving[seeking]
             trial = np.clip(u[rows] + step[seeking], low, high)
             gained = likelihood(rows, trial)
-            better = gained > value[rows]
+            # So near the top gains drown in rounding; a Newton step is right all the same.
+            near = (length[seeking] < NEAR) & (gained >= value[rows] - ROUNDING * np.abs(value[rows]))
+            better = (gained > value[rows]) | near
             moved[seeking[better]] = np.abs(trial - u[rows])[better].max(axis=1, initial=0.0)
             u[rows[better]], value[rows[better]] = trial[better], gained[better]
             seeking = seeking[~better & (np.abs(step[seeking]).max(axis=1) > 0.5 * accuracy)]
