@@ -26,6 +26,30 @@ def saturated(experts: Any, E_start: Any, E_max: Any) -> Any:
     return 1.0 / (1.0 / (experts - 1.0 + first) + 1.0 / E_max)
 
 
+# -- closed forms: any numbers or arrays that broadcast --------------------------------------------------------------
+
+
+def dense_equivalent(loss: Any, a: Any, b: Any, c: Any, d: Any, E_start: Any) -> Any:
+    """Parameters of the dense model with that loss: the law solved for N at one expert, which counts as E_start.
+
+    With the loss of (N, E) it is Clark et al.'s effective parameter count.
+    """
+    h = np.log10(E_start)
+    return 10.0 ** ((np.log10(loss) - d - b * h) / (a + c * h))
+
+
+def routed_size(loss: Any, experts: Any, a: Any, b: Any, c: Any, d: Any, E_start: Any, E_max: Any) -> Any:
+    """Parameters per token with which so many experts have that loss: the law solved for N."""
+    return dense_equivalent(loss, a, b, c, d, saturated(experts, E_start, E_max))
+
+
+def cutoff(b: Any, c: Any) -> Any:
+    """N above which experts hurt, 10^(-b/c): there b + c log10 N = 0. Infinite where their gain does not fade."""
+    fades = np.asarray(c) > 0
+    edge = 10.0 ** np.minimum(-b / np.where(fades, c, 1.0), 300.0)
+    return np.where(fades, edge, np.where(np.isnan(c), np.nan, np.inf))
+
+
 def starts(N: Array, experts: Array, y: Array) -> dict[str, Array]:
     """For each pair of E_start and E_max of a grid the rest comes from a regression of log10 y."""
     few, many = np.meshgrid([1.05, 1.5, 2.2, 3.2, 5.0, 8.0], np.geomspace(12.0, 1e4, 10), indexing="ij")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 import forescale as fs
+from forescale.laws.routing import cutoff, dense_equivalent
 from forescale.reporting.charts.xy import Series, xy
 from forescale.studies._common import relative_errors, rms, tally
 from forescale.studies._study import MEASURED, Claim, Outcome, Study, Table, holds, measured
@@ -35,10 +36,10 @@ def chosen(router: str) -> fs.Runs:
     return runs.where(plain & np.isin(runs.labels["router"], [router, "Dense"]))
 
 
-def dense_equivalent(params: dict[str, float], loss: Array) -> Array:
+def worth(params: dict[str, float], loss: Array) -> Array:
     """Parameters of the dense model with that loss."""
-    h = np.log10(params["E_start"])  # one expert counts as E_start
-    return np.asarray(10 ** ((np.log10(loss) - params["d"] - params["b"] * h) / (params["a"] + params["c"] * h)))
+    some = {name: value for name, value in params.items() if name != "E_max"}
+    return np.asarray(dense_equivalent(loss, **some))
 
 
 def off(law: fs.Law, params: Mapping[str, float], runs: fs.Runs) -> Array:
@@ -91,7 +92,10 @@ def run() -> Outcome:
         rows.append((label, *(f"{params[n]:.4g} ({printed[n]:.4g})" for n in law.names)))
         series += _drawn(label, runs, law, params)
         claims.append(
-            measured(f"{label}: log10 of the size at which experts stop helping", -params["b"] / params["c"])
+            measured(
+                f"{label}: log10 of the size at which experts stop helping",
+                float(np.log10(cutoff(params["b"], params["c"]))),
+            )
         )
     agree = [claim for claim in claims if claim.verdict != MEASURED]
     ends = [claim.ours for claim in claims if claim.verdict == MEASURED]
@@ -146,9 +150,9 @@ def _hidden(runs: fs.Runs, law: fs.Law) -> dict[str, list[float]]:
 def _drawn(label: str, runs: fs.Runs, law: fs.Law, params: dict[str, float]) -> list[Series]:
     some = runs.where(np.abs(runs["N"] / DRAWN - 1) < 1e-3)
     experts = np.geomspace(1.0, 512.0, 40)
-    line = dense_equivalent(params, law(params, N=DRAWN, experts=experts))
+    line = worth(params, law(params, N=DRAWN, experts=experts))
     return [
-        Series(label, some["experts"], dense_equivalent(params, some["loss"])),
+        Series(label, some["experts"], worth(params, some["loss"])),
         Series(label, experts, line, "line"),
     ]
 
