@@ -21,7 +21,7 @@ can follow a loss that rises. Needs the data set `datablations` (a download, or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,47 +105,69 @@ def passed(runs: fs.Runs) -> NDArray[np.bool_]:
 def decide(cell: Cell, *fit: fs.Fit) -> Decision:
     """What the planner chooses for a cell; without a fit, from the published constants."""
     tokens = cell.unique if np.isfinite(cell.unique) else 1e15
-    plan = fs.plan("limited-data", *fit, budget=cell.C, unique=tokens)
+    plan = fs.plan("limited-data", *fit, draws=200, budget=cell.C, unique=tokens)
     N = plan["N"]
     warned = any(warning.code == "repetition-band" for warning in plan.warnings)
     return Decision(cell, N.value, N.lower or np.nan, N.upper or np.nan, plan["epochs"].value, warned)
 
 
-def replay() -> tuple[dict[str, float], str, list[Decision], dict[str, list[float]]]:
-    """Mean regret of each way on the cheap decisions; the way chosen; its decisions; regrets of others."""
+WAYS: dict[str, Callable[[fs.Runs], fs.Runs]] = {
+    "all sound rows": lambda rows: rows,
+    "before the minimum": lambda rows: rows.where(~passed(rows)),
+}
+
+
+def tables() -> tuple[fs.Runs, fs.Runs]:
+    """Sound runs, and one run of each configuration."""
     runs = fs.dataset("datablations")
-    sound, single = runs.where(runs["loss"] < FAILED), plain(runs)
-    early, cheap = sound.where(sound["C"] < EARLIER), sound.where(sound["C"] < CUT)
-    before, larger = list(cells(single, EARLIER, CUT)), list(cells(single, CUT))
-    ways = {"all sound rows": lambda rows: rows, "before the minimum": lambda rows: rows.where(~passed(rows))}
+    return runs.where(runs["loss"] < FAILED), plain(runs)
+
+
+def cheap_decisions() -> dict[str, float]:
+    """Mean regret of each way to choose the rows, on the cheap part."""
+    sound, single = tables()
+    early, before = sound.where(sound["C"] < EARLIER), list(cells(single, EARLIER, CUT))
     mean: dict[str, float] = {}
-    for name, some in ways.items():
+    for name, some in WAYS.items():
         fit = fs.fit(some(early), LAW)
         mean[name] = float(np.mean([decide(cell, fit).regret for cell in before]))
-    best = min(mean, key=lambda name: mean[name])
-    fit = fs.fit(ways[best](cheap), LAW)
-    fresh = fs.fit(cheap, "chinchilla")
-    beside = {
+    return mean
+
+
+def replay(way: str) -> list[Decision]:
+    """The decisions for the larger budgets."""
+    sound, single = tables()
+    fit = fs.fit(WAYS[way](sound.where(sound["C"] < CUT)), LAW)
+    return [decide(cell, fit) for cell in cells(single, CUT)]
+
+
+def beside() -> dict[str, list[float]]:
+    """Regrets of the published constants, of a law without repetition, and of the worst run."""
+    sound, single = tables()
+    larger = list(cells(single, CUT))
+    fresh = fs.fit(sound.where(sound["C"] < CUT), "chinchilla")
+    return {
         "published constants": [decide(cell).regret for cell in larger],
         "repeated counted as fresh": [
             cell.regret(fs.plan("compute-optimal", fresh, budget=cell.C, refit=False)["N"].value) for cell in larger
         ],
         "the worst run": [100.0 * float(cell.loss.max() / cell.loss.min() - 1.0) for cell in larger],
     }
-    return mean, best, [decide(cell, fit) for cell in larger], beside
 
 
 def main() -> None:
-    mean, best, decisions, beside = replay()
+    mean, others = cheap_decisions(), beside()
+    best = min(mean, key=lambda name: mean[name])
+    decisions = replay(best)
     print("mean regret of the cheap decisions, %: " + ", ".join(f"{k} {v:.2f}" for k, v in mean.items()))
     print(f"fitted: {best}\n")
-    head = ("C", "unique", "sizes", "N planned", "from", "to", "passes", "warned", "regret %", *beside)
+    head = ("C", "unique", "sizes", "N planned", "from", "to", "passes", "warned", "regret %", *others)
     print("  ".join(head))
     for i, d in enumerate(decisions):
         cells_of_row = (
             f"{d.cell.C:.1e}", f"{d.cell.unique:.2g}", f"{len(d.cell.N)}", f"{d.N:.2e}", f"{d.low:.1e}",
             f"{d.high:.1e}", f"{d.passes:.1f}", "yes" if d.warned else "", f"{d.regret:.2f}",
-            *(f"{values[i]:.2f}" for values in beside.values()),
+            *(f"{values[i]:.2f}" for values in others.values()),
         )  # fmt: skip
         print("  ".join(cell.rjust(len(name)) for cell, name in zip(cells_of_row, head)))
     for what, chosen in (
@@ -154,7 +176,7 @@ def main() -> None:
         ("warned", [i for i, d in enumerate(decisions) if d.warned]),
     ):
         regrets = {"planned": [decisions[i].regret for i in chosen]}
-        regrets |= {name: [values[i] for i in chosen] for name, values in beside.items()}
+        regrets |= {name: [values[i] for i in chosen] for name, values in others.items()}
         print(
             f"\n{what}: within {BAR} % of the best measured: "
             + ", ".join(

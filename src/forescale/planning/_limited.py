@@ -136,15 +136,15 @@ class Repeated:
         N, D = self.allocated(C, U, 1e-7)
         return self.loss(N, D, U)
 
-    def compute_on(self, U: Array | float, loss: Array, near: float) -> Array:
-        """(B,) budget whose best plan on U unique tokens has that loss, to 1e-7; infinite where none has.
+    def compute_on(self, U: float, loss: Array, near: float) -> Array:
+        """(k,) budgets whose best plans on U unique tokens have these losses, to 1e-4; infinite where none has.
 
-        Args:
-            near: a budget; it is looked for within a factor of 1e6.
+        For the estimate alone: a table of budgets within a factor of 1e6 of `near`, read backwards.
         """
-        low, high = (np.full_like(self.E, near * factor) for factor in (1e-6, 1e6))
-        found = root(lambda c: self.best(c[:, 0], U)[:, None], low, high, target=loss, rtol=1e-7)
-        return np.where(found.found, found.x, np.inf)
+        budgets = near * np.geomspace(1e-6, 1e6, 2001)  # `near` is one of them
+        least = self.estimate(budgets.size).best(budgets, U)
+        found = np.interp(-loss, -least, np.log(budgets))
+        return np.where((loss > least[-1]) & (loss < least[0]), np.exp(found), np.inf)
 
     def compute_for(self, loss: Array) -> Array:
         """(B,) compute of an optimal run on fresh tokens with that loss; infinite at or below the floor."""

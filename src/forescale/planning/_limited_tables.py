@@ -51,7 +51,7 @@ def corpora(law: Repeated, U: float, C: float) -> Table:
         "unique",
         "The same budget with less and with more unique data",
         (("U / given", "x"), ("U", "tokens"), *_SPLIT, ("compute", "x")),
-        _rows(factors, factors * U, N, D, D / (factors * U), loss, cases.compute_on(U, loss, C) / C),
+        _rows(factors, factors * U, N, D, D / (factors * U), loss, law.compute_on(U, loss, C) / C),
         "compute: budget with which the given data reach that loss, over the budget; unbounded where none does.",
     )
 
@@ -64,12 +64,12 @@ def sizes(law: Repeated, C: float, n: float, U: float, noise: float) -> list[Tab
     D = C / (6.0 * N)
     loss = cases.loss(N, D, U)
     best = float(law.loss(n, C / (6.0 * n), U)[0])
-    wasted = np.maximum(100.0 * (1.0 - cases.compute_on(U, loss, C) / C), 0.0)
+    wasted = np.maximum(100.0 * (1.0 - law.compute_on(U, loss, C) / C), 0.0)
     costs = Table(
         "sensitivity",
         "What it costs to be wrong about the size, at the same budget",
         (("N / plan", "x"), *_SPLIT, ("loss +", "%"), ("wasted", "%")),
-        _rows(factors, N, D, D / U, loss, 100.0 * (loss / best - 1.0), np.where(wasted < 1e-3, 0.0, wasted)),
+        _rows(factors, N, D, D / U, loss, 100.0 * (loss / best - 1.0), np.where(wasted < 1e-2, 0.0, wasted)),
         "wasted: share of the compute that the best size would not have needed for that loss.",
     )
     two = law.estimate(2)
