@@ -30,6 +30,19 @@ def steps_to_level(batch_tokens: Any, S_min: Any, B_crit: Any) -> Any:
     return S_min * (1.0 + B_crit / batch_tokens)
 
 
+def batch_for_steps(steps: Any, S_min: Any, B_crit: Any) -> Any:
+    """B with S(B) = `steps`: B_crit S_min / (S - S_min); NaN where no batch takes so few steps."""
+    return np.where(steps > S_min, B_crit * S_min / np.where(steps > S_min, steps - S_min, 1.0), np.nan)
+
+
+def batch_for_price(B_crit: Any, step: Any, token: Any) -> Any:
+    """B of least cost where a step costs `step` and a token `token`: sqrt(B_crit step / token).
+
+    The cost is S_min [step (1 + B_crit / B) + token (B + B_crit)].
+    """
+    return np.sqrt(B_crit * step / token)
+
+
 def rate_of_batch(batch_tokens: Any, lr_max: Any, B_noise: Any) -> Any:
     """lr(B) = lr_max / (1 + B_noise / B) (McCandlish et al. 2018)."""
     return lr_max / (1.0 + B_noise / batch_tokens)

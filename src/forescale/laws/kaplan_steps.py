@@ -23,6 +23,28 @@ def in_steps(N: Any, S_min: Any, N_c: Any, alpha_N: Any, S_c: Any, alpha_S: Any)
     return (N_c / N) ** alpha_N + (S_c / S_min) ** alpha_S
 
 
+def least_steps(loss: Any, N: Any, N_c: Any, alpha_N: Any, S_c: Any, alpha_S: Any) -> Any:
+    """S_min of a loss: S_c (L - (N_c / N)^alpha_N)^(-1 / alpha_S); NaN where the model never gets there."""
+    left = loss - (N_c / N) ** alpha_N
+    return np.where(left > 0, S_c * np.where(left > 0, left, 1.0) ** (-1.0 / alpha_S), np.nan)
+
+
+def cheapest_size(loss: Any, N_c: Any, alpha_N: Any, alpha_S: Any) -> Any:
+    """N of least compute N S_min on the way to a loss: there the part of size is alpha_S / (alpha_N + alpha_S) L."""
+    return N_c * (loss * alpha_S / (alpha_N + alpha_S)) ** (-1.0 / alpha_N)
+
+
+def cheapest_loss(C: Any, N_c: Any, alpha_N: Any, S_c: Any, alpha_S: Any, B_star: Any, alpha_B: Any) -> Any:
+    """The least loss that compute C buys at the critical batch, 12 N B_crit S_min = C, at the size `cheapest_size`.
+
+    A power of compute, 1 / (1 / alpha_S + 1 / alpha_B + 1 / alpha_N) (Kaplan et al. 2020, section 6).
+    """
+    total = alpha_N + alpha_S
+    logs = np.log(12.0 * N_c * S_c * B_star) - np.log(C)
+    logs = logs - np.log(alpha_S / total) / alpha_N - np.log(alpha_N / total) / alpha_S
+    return np.exp(logs / (1.0 / alpha_N + 1.0 / alpha_S + 1.0 / alpha_B))
+
+
 class _FiniteBatch:
     """L = (N_c / N)^alpha_N + [(S_c / S) (1 + B_star / (B L^(1 / alpha_B)))]^alpha_S (Su et al. 2024; implicit in L).
 

@@ -11,11 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.errors import DataError, message
+from forescale.core.streams import block_streams
 from forescale.fitting._estimator import Estimator, Options
 from forescale.runs.derive import require
 from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
+
+
+_BLOCK = 1 << 22
+"""Numbers drawn at once, to bound memory."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,7 @@ def learn(runs: Runs, _: Options) -> State:
     batches, place, count = np.unique(batch, return_inverse=True, return_counts=True)
     if batches.size < 2:
         raise DataError(message("gradient norms at one batch", "two batches or more, well apart"))
-    mean = np.bincount(place, norm) / count
-    # With two batches any weights give the two-batch estimator; with more, errors in proportion to the norm.
-    weight = np.sqrt(count) / mean
-    columns = np.stack([np.ones_like(batches), 1.0 / batches], axis=1)
-    signal, noise = np.linalg.lstsq(columns * weight[:, None], mean * weight, rcond=None)[0]
+    signal, noise = parts(batches, np.bincount(place, norm) / count, count)
     if not (signal > 0 and noise > 0):
         raise DataError(
             message(
@@ -49,6 +50,48 @@ def learn(runs: Runs, _: Options) -> State:
             )
         )
     return State(float(signal), float(noise))
+
+
+def parts(batches: Array, mean: Array, count: NDArray[np.intp]) -> tuple[Any, Any]:
+    """|G|^2 and tr(Sigma) from mean squared norms (..., k) at k batches, by weighted least squares.
+
+    With two batches any weights give the two-batch estimator; with more, errors in proportion to the norm.
+    """
+    weight, x = count / mean**2, 1.0 / batches
+    total = weight.sum(axis=-1)
+    x_0, y_0 = (weight * x).sum(axis=-1) / total, (weight * mean).sum(axis=-1) / total
+    away = x - np.asarray(x_0)[..., None]
+    noise = (weight * away * mean).sum(axis=-1) / (weight * away**2).sum(axis=-1)
+    return y_0 - noise * x_0, noise
+
+
+def resampled(runs: Runs, draws: int, rng: int = 0) -> Array:
+    """(1 + draws,) B_simple: the estimate, then from norms resampled within each batch; NaN where it cannot be had.
+
+    All draws are NaN where a batch was measured once: nothing shows its scatter.
+
+    Raises:
+        DataError: as `learn`.
+    """
+    state = learn(runs, {})
+    table = require(runs, "batch_tokens", "grad_norm_sq")
+    batches, place, count = np.unique(table["batch_tokens"], return_inverse=True, return_counts=True)
+    found = np.full(1 + draws, np.nan)
+    found[0] = state.noise / state.signal
+    if count.min() < 2:
+        return found
+    random = block_streams(rng, 1)[0]
+    means = np.empty((draws, batches.size))
+    for k in range(batches.size):
+        norms = table["grad_norm_sq"][place == k]
+        block = max(1, _BLOCK // norms.size)
+        for start in range(0, draws, block):
+            some = min(block, draws - start)
+            means[start : start + some, k] = norms[random.integers(0, norms.size, (some, norms.size))].mean(axis=1)
+    signal, noise = parts(batches, means, count)
+    good = (signal > 0) & (noise > 0)
+    found[1:] = np.where(good, noise / np.where(good, signal, 1.0), np.nan)
+    return found
 
 
 def predict(state: State, columns: Mapping[str, Any]) -> Array:
