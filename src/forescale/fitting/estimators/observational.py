@@ -76,6 +76,10 @@ class Capabilities:
                 break
         return np.asarray((z * self.sd + self.mean - self.center) @ self.axes.T)
 
+    def standard(self, columns: Mapping[str, Any], k: int) -> Array:
+        """The first k components (n, k) in standard deviations of the models they were learned from."""
+        return np.asarray(self.of(columns)[:, :k] / np.where(self.spread[:k] > 0, self.spread[:k], 1.0))
+
 
 def capabilities(columns: Mapping[str, Any], benchmarks: tuple[str, ...] = BENCHMARKS) -> Capabilities:
     """Components of the benchmark scores of some models.
@@ -145,10 +149,39 @@ def learn(runs: Runs, options: Options) -> State:
     if not 1 <= k <= len(benchmarks):
         raise DataError(message(f"{k} components of {len(benchmarks)} benchmarks", "between one and their number"))
     space = capabilities(runs.columns, benchmarks)
-    x = space.of(runs.columns)[:, :k] / np.where(space.spread[:k] > 0, space.spread[:k], 1.0)
+    x = space.standard(runs.columns, k)
     y = runs["score"]
-    n = y.size
-    weights = np.ones(n) if runs.weights is None else runs.weights
+    weights = np.ones(y.size) if runs.weights is None else runs.weights
+    best = links(x, y, weights, link_starts(k))[0][0]
+    return State(space, best[:k], float(best[k]), float(best[k + 1]))
+
+
+def link_starts(k: int) -> Array:
+    """Starts (STARTS, k + 2) of the link to k components."""
+    starts = 8.0 * sobol(STARTS, k + 2) - 4.0
+    starts[:, -1] = GUESS * (starts[:, -1] + 4.0) / 8.0
+    starts[0] = 0.03
+    return np.asarray(starts)
+
+
+def link(x: Array, theta: Array) -> Array:
+    """Scores (..., n) of models with components x (n, k) by links theta (..., k + 2): weights, offset, guess."""
+    k = x.shape[1]
+    guess = theta[..., k + 1 :]
+    return np.asarray(guess + (1.0 - guess) * expit(theta[..., :k] @ x.T + theta[..., k : k + 1]))
+
+
+def links(x: Array, y: Array, weights: Array, starts: Array, patience: int = 200) -> tuple[Array, Array]:
+    """Links by least squares from each start, best first.
+
+    Args:
+        x: (n, k) components. y: (n,) scores. weights: (n,), or (B, n), one row for each start.
+        starts: (B, k + 2). patience: most iterations; links to separable scores steepen for ever.
+
+    Returns:
+        (B, k + 2) links and (B,) what each leaves; in the order of the starts where each has weights of its own.
+    """
+    k, n = x.shape[1], y.size
 
     def model(theta: Array) -> tuple[Array, Array]:
         p = expit(theta[:, :k] @ x.T + theta[:, k : k + 1])
@@ -160,23 +193,22 @@ def learn(runs: Runs, options: Options) -> State:
         jacobian[:, k + 1] = 1.0 - p
         return guess + (1.0 - guess) * p, jacobian
 
-    starts = 8.0 * sobol(STARTS, k + 2) - 4.0
-    starts[:, -1] = GUESS * (starts[:, -1] + 4.0) / 8.0
-    starts[0] = 0.03
     box = np.full(k + 2, np.inf)
     lower, upper = -box, box.copy()
     lower[-1], upper[-1] = 0.0, GUESS
     objective = losses.squared()
-    found = lm.solve(model, objective, objective.response(y), starts, weights, lower=lower, upper=upper)
-    best = found.theta[int(np.argmin(np.where(np.isfinite(found.objective), found.objective, np.inf)))]
-    return State(space, best[:k], float(best[k]), float(best[k + 1]))
+    found = lm.solve(
+        model, objective, objective.response(y), starts, weights, lower=lower, upper=upper, max_iterations=patience
+    )
+    left = np.where(np.isfinite(found.objective), found.objective, np.inf)
+    order = np.argsort(left, kind="stable") if weights.ndim == 1 else np.arange(left.size)
+    return found.theta[order], left[order]
 
 
 def predict(state: State, columns: Mapping[str, Any]) -> Array:
     """The score from the benchmarks' columns."""
-    k = state.weights.size
-    x = state.space.of(columns)[:, :k] / np.where(state.space.spread[:k] > 0, state.space.spread[:k], 1.0)
-    return np.asarray(state.guess + (1.0 - state.guess) * expit(x @ state.weights + state.offset))
+    theta = np.concatenate([state.weights, [state.offset, state.guess]])
+    return link(state.space.standard(columns, state.weights.size), theta)
 
 
 def numbers(state: State) -> dict[str, float]:
