@@ -71,7 +71,7 @@ def composed(
         *_evidence.answered_finding(share, "have no answer of their own"),
         *warnings,
     ]
-    distinct = list({(w.code, w.text): w for w in found}.values())
+    distinct = _merged(list({(w.code, w.text): w for w in found}.values()), grounds)
     meanings = {part.name: part.meaning for part in planner.parts}
     taken = [f"No {name} was given ({meanings.get(name, name)}): taken from {source}."
              for name, source in grounds.defaulted.items()]  # fmt: skip
@@ -90,6 +90,17 @@ def composed(
         level=grounds.level,
         query=Frozen(query.model_dump(mode="json", exclude_none=True)),
     )
+
+
+def _merged(found: list[Finding], grounds: Grounds) -> list[Finding]:
+    """One sentence for all constants without errors: with many parts it would be said many times."""
+    bare = [f for f in found if f.code == "no-uncertainty"]
+    if len(bare) < 2:
+        return found
+    fits = [basis.fit for basis in grounds.laws.values() if basis.fit is not None]
+    names = dict.fromkeys(fit.source for fit in fits if any(n.code == "no-uncertainty" for n in fit.notes))
+    text = f"{', '.join(names)} come without standard errors: what they add to the intervals is missing."
+    return [*(f for f in found if f.code != "no-uncertainty"), Finding("no-uncertainty", "amber", text)]
 
 
 def _finite(grounds: Grounds) -> NDArray[np.bool_]:

@@ -182,7 +182,7 @@ def affordable(bill: Bill, budget: float) -> float:
     return float(found.x[0]) if found.found[0] else np.inf
 
 
-def left_tokens(bill: Bill, budget: float, N: Any) -> Any:
+def left_tokens(bill: Bill, budget: Any, N: Any) -> Any:
     """Tokens that what serving leaves of the budget can train models of N parameters on."""
     return (budget - bill.serving(N)) / (6.0 * N * bill.training)
 
