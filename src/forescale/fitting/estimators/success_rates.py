@@ -58,7 +58,12 @@ def all_of_k(trials: ArrayLike, passed: ArrayLike, k: ArrayLike) -> Array:
 
 
 def best_of_n(proxy: ArrayLike, gold: ArrayLike, n: int) -> float:
-    """Mean true reward of the sample that the proxy ranks first among n, over all draws of n of the samples.
+    """Mean true reward of the sample that the proxy ranks first among n, over all draws of n of the samples."""
+    return float(best_of_each(proxy, gold, [n])[0])
+
+
+def best_of_each(proxy: ArrayLike, gold: ArrayLike, n: ArrayLike) -> Array:
+    """The same for several n, (K,).
 
     Args:
         proxy, gold: (N,) rewards of samples of one prompt, N >= n; samples of equal proxy share their mean.
@@ -66,11 +71,11 @@ def best_of_n(proxy: ArrayLike, gold: ArrayLike, n: int) -> float:
     _, place, count = np.unique(np.asarray(proxy, dtype=np.float64), return_inverse=True, return_counts=True)
     mean = np.bincount(place, np.asarray(gold, dtype=np.float64)) / count
     below = np.cumsum(count).astype(np.float64)
-    total = below[-1]
-    if n > total:
-        raise DataError(message(f"the best of {n} of {total:g} samples", "no more than there are"))
-    none = 1.0 - pass_at_k(total, total - below, n)
-    return float(mean @ np.diff(np.concatenate([[0.0], none])))
+    total, drawn = below[-1], np.asarray(n, dtype=np.float64)
+    if (drawn > total).any():
+        raise DataError(message(f"the best of {drawn.max():g} of {total:g} samples", "no more than there are"))
+    none = 1.0 - pass_at_k(total, total - below, drawn[:, None])
+    return np.asarray(np.diff(none, axis=1, prepend=0.0) @ mean)
 
 
 def rate_until(passes: ArrayLike, trials: ArrayLike) -> Array:
