@@ -231,7 +231,7 @@ def test_nothing_served_is_the_compute_optimal_plan() -> None:
 
 
 def test_laws_without_a_closed_condition() -> None:
-    """A skaling law that is chinchilla in other words gives the same plan by search."""
+    """Chinchilla under another name gives the same plan by search."""
     one = find("chinchilla")
     other = replace(one, id="in other words", optimum=None)
     bare = surface(sardana(), 0)
@@ -240,6 +240,18 @@ def test_laws_without_a_closed_condition() -> None:
     assert _lifetime.like(search, 13e9) == pytest.approx(loss, rel=1e-9)
     found = _lifetime.cheapest(search, loss, in_flop(2e12))
     np.testing.assert_allclose(found.N, _lifetime.cheapest(bare, loss, in_flop(2e12)).N, rtol=1e-6)
+
+
+def test_a_law_that_is_searched() -> None:
+    """Farseer, whose optimum has no closed form and ends at large budgets: no size near the plan's is cheaper."""
+    fit = published("farseer:farseer-refit")
+    found = plan("train-and-serve", fit, like_params="1B", served="100B")
+    bare, bill = surface(fit, 0), in_flop(1e11)
+    loss = np.array([found.expected["loss"].value])
+    assert found["N"].value / found["k_N"].value == pytest.approx(1e9, rel=1e-6)
+    sizes = found["N"].value * np.geomspace(0.5, 1.5, 2001)
+    total = bill.total(sizes, _lifetime.tokens_for(bare, sizes, loss)[0])
+    assert found["total"].value <= np.nanmin(total) * (1 + 1e-9)
 
 
 def test_attention_makes_service_dearer() -> None:

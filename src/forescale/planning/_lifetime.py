@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from forescale.numerics.optimum import Where, minimise, root
-from forescale.planning._frontier import at, frontier, least_compute, rows
+from forescale.planning._frontier import WINDOW, at, frontier, least_compute, rows
 
 if TYPE_CHECKING:
     from forescale.fitting.surface import Surface
@@ -70,13 +70,15 @@ class Best:
 def like(surface: Surface, N: float) -> Array:
     """(B,) loss of a compute-optimal model of N parameters: the frontier inverted in N."""
     count = rows(surface)
-    wide = np.ones(count)
-    found = root(
-        lambda C: np.asarray(np.log(frontier(surface, C).N)),
-        1e6 * wide,
-        1e40 * wide,
-        target=np.full(count, np.log(N)),
-    )
+    low, high = np.full(count, 1e6), np.full(count, 1e40)
+    if surface.law.optimum is None:
+        # A searched optimum lies inside the window of tokens per parameter, hence N in a window of budgets; a law
+        # without an optimum far out must not be asked there.
+        ladder = 6.0 * N * N * np.geomspace(*WINDOW, 12)
+        passed = frontier(surface, ladder).N >= N
+        place = np.clip(np.argmax(passed, axis=1), 1, len(ladder) - 1)
+        low, high = ladder[place - 1], ladder[place]
+    found = root(lambda C: np.asarray(np.log(frontier(surface, C).N)), low, high, target=np.full(count, np.log(N)))
     best = frontier(surface, np.where(found.found, found.x, 1e20)[:, None])
     return np.where(found.found, best.loss[:, 0], np.nan)
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,23 +27,18 @@ BALANCED = 100.0  # tokens per parameter up to which laws of loss were fitted as
 TRAINED = 1e4  # the most tokens per parameter that Sardana et al. (2024) trained
 
 
-def _first(basis: Basis) -> Surface:
-    surface = basis.surface
-    return replace(surface, params=Frozen({name: values[:1] for name, values in surface.params.items()}))
-
-
-def _along(basis: Basis, loss: float, bill: Bill, sizes: Array) -> tuple[Array, Array, Array]:
-    """(k,) D, training and serving bill of models of these sizes that reach the loss, for the estimate."""
-    D = tokens_for(_first(basis), sizes, np.array([loss]))[0]
+def _along(one: Surface, loss: float, bill: Bill, sizes: Array) -> tuple[Array, Array, Array]:
+    """(k,) D, training and serving bill of models of these sizes that reach the loss; `one` has one row."""
+    D = tokens_for(one, sizes, np.array([loss]))[0]
     return D, 6.0 * sizes * D * bill.training, np.asarray(bill.serving(sizes), dtype=np.float64)
 
 
 def overhead(
-    basis: Basis, loss: float, bill: Bill, n: float, d: float, optimal: float, currency: str, data_unit: str
+    one: Surface, loss: float, bill: Bill, n: float, d: float, optimal: float, currency: str, data_unit: str
 ) -> Table:
     """What smaller models of one loss cost, from the compute-optimal one down."""
     sizes = optimal * np.array(SIZES)
-    D, training, serving = _along(basis, loss, bill, sizes)
+    D, training, serving = _along(one, loss, bill, sizes)
     start, least = training[0], bill.total(n, d)
     lines = tuple(
         (
@@ -67,12 +61,12 @@ def overhead(
     )  # fmt: skip
 
 
-def demand(basis: Basis, loss: float, bill: Bill, n: float, d: float, currency: str, data_unit: str) -> Table:
-    first, goal = _first(basis), np.array([loss])
+def demand(one: Surface, loss: float, bill: Bill, n: float, d: float, currency: str, data_unit: str) -> Table:
+    goal = np.array([loss])
     lines: list[tuple[float | str | None, ...]] = []
     for factor in DEMAND:
         true = bill.times(factor)
-        own = cheapest(first, goal, true)
+        own = cheapest(one, goal, true)
         size, tokens = of_estimate(own.N), of_estimate(own.D)
         least, paid = float(true.total(size, tokens)), float(true.total(n, d))
         more = 100.0 * (paid / least - 1.0)
@@ -91,7 +85,7 @@ def demand(basis: Basis, loss: float, bill: Bill, n: float, d: float, currency: 
 
 
 def alternatives(
-    basis: Basis,
+    one: Surface,
     loss: float,
     bill: Bill,
     n: float,
@@ -103,7 +97,7 @@ def alternatives(
     """The smallest and the largest model whose bill is as good as the plan's; `allowed`: most N, most D."""
     least = float(bill.total(n, d))
     sizes = np.geomspace(n / 20.0, min(20.0 * n, allowed[0]), 4001)
-    D, training, serving = _along(basis, loss, bill, sizes)
+    D, training, serving = _along(one, loss, bill, sizes)
     total = training + serving
     enough = allowed[1] * (1.0 + 1e-9)
     good = np.flatnonzero((total <= least * (1.0 + NOISE)) & (enough >= D))
@@ -126,11 +120,11 @@ def alternatives(
 
 
 def curves(
-    basis: Basis, loss: float, bill: Bill, n: float, optimal: float, currency: str
+    one: Surface, loss: float, bill: Bill, n: float, optimal: float, currency: str
 ) -> Frozen[str, Frozen[str, Array]]:
     """The bill of all models of the loss against their size, and its two parts."""
     sizes = np.geomspace(0.3 * min(n, optimal), 2.0 * max(n, optimal), 121)
-    _, training, serving = _along(basis, loss, bill, sizes)
+    _, training, serving = _along(one, loss, bill, sizes)
     total = training + serving
     # The bill rises without end towards the smallest size: what exceeds ten times the least is not drawn.
     drawn = np.isfinite(total) & (total <= 10.0 * np.min(total[np.isfinite(total)], initial=np.inf))

@@ -19,9 +19,11 @@ from forescale.core.errors import QueryError, RefusedError, message
 from forescale.core.frozen import Frozen
 from forescale.core.quantity import Money, format_short, parse_loss
 from forescale.costs.serving import ASPECT, SHARED
+from forescale.laws import Law
 from forescale.planning import _evidence, _money, _overtrained, _service
+from forescale.planning._alone import first
 from forescale.planning._compose import composed, refused
-from forescale.planning._frontier import at, of_law
+from forescale.planning._frontier import MOST_DRAWS, at, of_law
 from forescale.planning._intervals import decided, expected, of_estimate
 from forescale.planning._lifetime import (
     best,
@@ -92,9 +94,12 @@ def answer(grounds: Grounds, query: TrainAndServeQuery) -> Plan:
         QueryError: quality and budget given twice or not at all, limits that contradict each other, tokens unsaid.
         RefusedError: a law without a compute-optimal split, a loss that cannot be reached.
     """
+    _answerable(grounds.law("loss"))
+    if grounds.law("loss").optimum is None:  # each draw is a search of searches
+        grounds = first(grounds, MOST_DRAWS + 1)
     basis = grounds.laws["loss"]
     surface, level = basis.surface, basis.level
-    _answerable(basis)
+    one = first(grounds).laws["loss"].surface
     serve = service(query, _money.measured(basis))
     bill = serve.bill
     goal = _goal(query)
@@ -148,9 +153,9 @@ def answer(grounds: Grounds, query: TrainAndServeQuery) -> Plan:
     rival = of_estimate(plain.N)
     allowed = (min([most for _, most in _limits(query, serve)], default=math.inf), query.max_tokens or math.inf)
     tables = [
-        _overtrained.demand(basis, value, bill, n, d, currency, data_unit),
-        _overtrained.alternatives(basis, value, bill, n, d, allowed, currency, data_unit),
-        _overtrained.overhead(basis, value, bill, n, d, rival, currency, data_unit),
+        _overtrained.demand(one, value, bill, n, d, currency, data_unit),
+        _overtrained.alternatives(one, value, bill, n, d, allowed, currency, data_unit),
+        _overtrained.overhead(one, value, bill, n, d, rival, currency, data_unit),
     ]
     served = _service.table(serve, {"the plan": n, "compute-optimal": rival})
     tables += [served] if served is not None else []
@@ -174,7 +179,7 @@ def answer(grounds: Grounds, query: TrainAndServeQuery) -> Plan:
         binding=binding,
         expected={"loss": expected(basis, unit, _evidence.labelled("loss", unit), **of_law(surface, n, d))},
         tables=tables,
-        curves=_overtrained.curves(basis, value, bill, n, of_estimate(plain.N), currency),
+        curves=_overtrained.curves(one, value, bill, n, of_estimate(plain.N), currency),
         warnings=[
             *_overtrained.ratio_findings(basis, d / n),
             *_evidence.repetition_findings(basis, d, data_unit),
@@ -195,8 +200,7 @@ def answer(grounds: Grounds, query: TrainAndServeQuery) -> Plan:
 # ------------------------------------------------------------------------------------------------ what is asked for
 
 
-def _answerable(basis: Basis) -> None:
-    law = basis.surface.law
+def _answerable(law: Law) -> None:
     if "compute-optimal" not in law.valid_for:
         reason = law.refuses.get("compute-optimal", "it has no compute-optimal split to compare with")
         raise refused(
