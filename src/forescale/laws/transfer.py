@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forescale.laws._law import Law, amplitude, exponent
+from forescale.laws._law import Check, Law, Published, amplitude, exponent
 from forescale.laws._terms import log_coefficients
 
 Array = NDArray[np.float64]
@@ -49,6 +51,34 @@ def decay_steps(lr: Any, wd: Any) -> Any:
     return 1.0 / (lr * wd)
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """Powers of the width at which one kind of tensor scales under muP with Adam (Yang et al. 2022, tables 3 and 8).
+
+    Attributes:
+        variance, rate, multiplier: powers of the fan-in, as ratios to the proxy; of the initial variance, of Adam's
+            learning rate, and of the factor on the tensor's output.
+        decays: whether the tensor gets weight decay: matrices do, vectors do not (Fan et al. 2025).
+    """
+
+    variance: float
+    rate: float
+    multiplier: float
+    decays: bool
+
+
+MUP: Mapping[str, Scaling] = {
+    "embedding": Scaling(0.0, 0.0, 0.0, False),
+    "vector": Scaling(0.0, 0.0, 0.0, False),
+    "matrix": Scaling(-1.0, -1.0, 0.0, True),
+    "head": Scaling(-2.0, -1.0, 0.0, False),
+    "head with multiplier": Scaling(0.0, 0.0, -1.0, False),
+}
+"""Kinds of tensors: a vector has one side that grows with width (norms, biases), a matrix two. The two heads are one
+function under Adam: a tensor m times as large, with m times the rate and 1 / m on its output. Some start the head
+with the multiplier at 1 / fan-in: then what reaches the logits from the layers below falls as width^-1/2."""
+
+
 singular_value = Law(
     id="top-singular-value",
     topic="training dynamics",
@@ -86,4 +116,18 @@ singular_value = Law(
         "Published are the powers only, no prefactor and no table; batch and depth are not covered.",
     ),
     papers=("fan2025", "yang2022"),
+    published={
+        "fan2025": Published(
+            values={"k": 1.0, "b": 0.5, "c": 0.5, "w": 0.75},
+            source="fan2025",
+            note=(
+                "The powers only: no prefactor is published, k = 1 stands for it, and only ratios of singular values "
+                "mean anything."
+            ),
+        )
+    },
+    checks=(
+        Check("fan2025", {"lr_peak": 4e-3, "weight_decay": 0.1, "width": 256.0}, 12.8, 1e-9, "fan2025"),
+        Check("fan2025", {"lr_peak": 1e-3, "weight_decay": 0.2, "width": 1024.0}, 12.8, 1e-9, "fan2025"),
+    ),
 )
