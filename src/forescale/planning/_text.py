@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from html import escape
 
 from forescale.core.quantity import format_short
-from forescale.planning._plan import Plan
+from forescale.planning._plan import Evidence, Plan
 from forescale.planning._show import cited, show, wrapped
 
 
@@ -55,8 +55,7 @@ def summary(plan: Plan) -> str:
 
 def _evidence(plan: Plan) -> Iterator[str]:
     e = plan.evidence
-    rows = "published constants" if e.rows is None else f"a fit to {e.rows} runs"
-    yield f"{e.source}: {rows}, law {e.law}" + (f", verdict {e.verdict}: {e.headline}" if e.verdict else "")
+    yield f"{e.source}: {grounded(e)}" + (f", verdict {e.verdict}: {e.headline}" if e.verdict else "")
     if e.distance is not None and e.seen is not None:
         yield (
             f"{format_short(e.asked, 'flop')} asked, {format_short(e.seen, 'flop')} the largest seen: "
@@ -64,14 +63,26 @@ def _evidence(plan: Plan) -> Iterator[str]:
         )
     if e.draws:
         yield f"{e.draws} parameter draws ({e.draws_from}), {100 * e.answered:.3g} % with an answer of their own"
+    elif any(d.lower is not None for d in plan.decision.values()):
+        yield "intervals by resampling the rows of the table"
     else:
-        why = (
-            "constants without published uncertainty"
-            if e.rows is None
-            else "the runs do not determine the parameters"
-        )
-        yield f"no parameter draws ({why}), so there are no intervals"
+        yield f"no {'draws' if not e.law else 'parameter draws'} ({_drawless(e)}), so there are no intervals"
     yield f"What binds: {plan.binding}"
+
+
+def grounded(evidence: Evidence) -> str:
+    """What kind of ground the plan stands on, in words."""
+    e = evidence
+    if not e.law:
+        return f"a table of {e.rows} rows" if e.rows is not None else "what the question says, no data"
+    laws = f"law{'s' if ' + ' in e.law else ''} {e.law}"
+    return f"published constants, {laws}" if e.rows is None else f"a fit to {e.rows} runs, {laws}"
+
+
+def _drawless(e: Evidence) -> str:
+    if not e.law:
+        return "nothing was fitted"
+    return "constants without published uncertainty" if e.rows is None else "the runs do not determine the parameters"
 
 
 def html(plan: Plan) -> str:

@@ -10,6 +10,7 @@ from forescale.core.quantity import format_short
 from forescale.fitting._fit import Finding
 from forescale.planning._plan import Evidence, Plan, Table
 from forescale.planning._show import show
+from forescale.planning._text import grounded
 from forescale.reporting._sections import Grid, Number
 
 TITLES = {"compute-optimal": "Plan", "reach": "Reaching a loss"}
@@ -44,7 +45,8 @@ def decision(plan: Plan, number: int, told: Collection[str] = ()) -> Decision:
         bands = [("curve", e.confidence), ("new run", e.prediction)]
         said = tuple(f"{what}: {show(b[0], e.unit)} to {show(b[1], e.unit)}" for what, b in bands if b is not None)
         entries[name] = Number(show(e.value, e.unit), e.meaning or name, said)
-    first = FIRST.get(plan.question, ("N", "D", "D/N", "loss"))
+    usual = ("N", "D", "D/N", "loss") if {"N", "D"} <= set(plan.decision) else tuple(plan.decision)[:4]
+    first = FIRST.get(plan.question, usual)
     alarms = (w for w in plan.warnings if w.level != "green" and w.code != "verdict" and w.text not in told)
     return Decision(
         id=f"plan-{number}",
@@ -61,8 +63,7 @@ def decision(plan: Plan, number: int, told: Collection[str] = ()) -> Decision:
 
 def _evidence(evidence: Evidence, binding: str) -> tuple[str, ...]:
     e = evidence
-    basis = "published constants" if e.rows is None else f"a fit to {e.rows} runs"
-    said = [f"{e.source}: {basis}, law {e.law}."]
+    said = [f"{e.source}: {grounded(e)}."]
     if e.distance is not None and e.seen is not None:
         where = f"{e.distance:.3g} times the largest run" if e.distance > 1 else "not beyond the runs"
         asked, seen = format_short(e.asked, "flop"), format_short(e.seen, "flop")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan as a picture: the valley of the loss along its budget, or the frontier up to its target."""
+"""A plan as pictures: the valley of the loss along its budget, the frontier up to its target, any other curve."""
 
 from __future__ import annotations
 
@@ -14,22 +14,38 @@ from forescale.planning._show import show
 from forescale.reporting.charts import _axes as axes
 from forescale.reporting.charts import _theme as look
 from forescale.reporting.charts._data import records
+from forescale.reporting.charts.xy import Series, xy
 
-KINDS = ("valley", "frontier")
+VALLEY, FRONTIER = ("profile", ("N", "D", "loss")), ("frontier", ("C", "N", "D", "loss", "lower", "upper"))
+"""Curves that have a chart of their own, and the columns by which they are known."""
+
+WIDE = 10.0
+"""An axis of positive numbers is logarithmic where they span more than this factor."""
+
+
+def kinds(plan: Plan) -> tuple[str, ...]:
+    """The charts of a plan, in reading order: "valley" and "frontier" for plans along a budget, else its curves."""
+    special = {VALLEY[0]: ("valley", VALLEY[1]), FRONTIER[0]: ("frontier", FRONTIER[1])}
+    found = []
+    for name, curve in plan.curves.items():
+        own, columns = special.get(name, (name, ()))
+        fits = bool(columns) and set(columns) <= set(curve) and {"C", "N"} <= set(plan.decision)
+        found.append(own if fits else name)
+    return tuple(found)
 
 
 def plan(plan: Plan, kind: str | None = None, *, width: int = look.WIDTH) -> look.Spec:
     """The chart of a plan.
 
     Args:
-        kind: "valley" (default: loss against N at the budget) or "frontier" (least loss against C).
+        kind: one of `kinds(plan)`, default the first: for plans along a budget "valley" (loss against N at the
+            budget) or "frontier" (least loss against C), else the name of a curve.
 
     Raises:
         InputError: unknown kind, or a curve that this plan does not hold.
         RefusedError: a plan without curves.
     """
-    drawn = {"valley": "profile", "frontier": "frontier"}
-    there = [name for name in KINDS if drawn[name] in plan.curves]
+    there = kinds(plan)
     if not there:
         raise RefusedError(
             message(f"this plan ({plan.question}) holds no curve to draw", hint="fit.plot() draws the law behind it")
@@ -37,7 +53,70 @@ def plan(plan: Plan, kind: str | None = None, *, width: int = look.WIDTH) -> loo
     chosen = kind or there[0]
     if chosen not in there:
         raise InputError(message(f"there is no chart {chosen!r} of this plan", "", nearest(chosen, there)))
-    return valley(plan, width=width) if chosen == "valley" else frontier(plan, width=width)
+    if chosen == "valley":
+        return valley(plan, width=width)
+    if chosen == "frontier" and set(FRONTIER[1]) <= set(plan.curves[FRONTIER[0]]) and "N" in plan.decision:
+        return frontier(plan, width=width)
+    return curve(plan, chosen, width=width)
+
+
+def curve(plan: Plan, name: str, *, width: int = look.WIDTH) -> look.Spec:
+    """One of the plan's curves: its first column across, the others up, with the band of `lower` and `upper`."""
+    columns = dict(plan.curves[name])
+    band = columns.pop("lower", None), columns.pop("upper", None)
+    across, *lines = columns
+    x = columns[across]
+    drawn: list[Series] = []
+    for line in lines:
+        color = None
+        if line == lines[0] and band[0] is not None and band[1] is not None:
+            drawn.append(Series(f"{line}, {100 * plan.level:g} %", x, band[0], "band", band[1]))
+        drawn.append(Series(line, x, columns[line], "line", color=color))
+    ups = np.concatenate([np.asarray(series.y, dtype=np.float64) for series in drawn])
+    title = name.replace("_", " ").replace("-", " ")
+    up = lines[0] if len(lines) == 1 else _common(plan, lines)
+    return xy(
+        f"{title[:1].upper()}{title[1:]}",
+        [f"{up} against {across}"],
+        drawn,
+        x=_titled(plan, across),
+        y=_titled(plan, up) if len(lines) == 1 else up,
+        log_x=_log(x),
+        log_y=_log(ups),
+        kind_x=_kind(across),
+        kind_y=_kind(lines[0]) if len(lines) == 1 else _kind(up),
+        width=width,
+        height=300,
+    )
+
+
+def _common(plan: Plan, lines: list[str]) -> str:
+    """What several lines of one chart are: the first names the axis where it is a quantity of the plan."""
+    known = {*plan.decision, *plan.expected, "loss", "FLOP", "error", "tokens", "utility"}
+    return lines[0] if lines[0] in known else "loss" if "loss" in plan.expected else "value"
+
+
+def _titled(plan: Plan, name: str) -> str:
+    if name in plan.decision:
+        return plan.decision[name].meaning or name
+    return plan.expected[name].meaning or name if name in plan.expected else name
+
+
+def _log(values: Any) -> bool:
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    return bool(finite.size) and bool(finite.min() > 0) and bool(finite.max() > WIDE * finite.min())
+
+
+def _kind(name: str) -> str:
+    if name in ("C", "FLOP", "budget"):
+        return "flop"
+    counted = ("N", "D", "tokens", "params", "steps", "step", "V", "batch")
+    return (
+        "count"
+        if any(name == word or name.startswith(f"{word} ") or word in name.split() for word in counted)
+        else "number"
+    )
 
 
 def valley(plan: Plan, *, width: int = look.WIDTH) -> look.Spec:
