@@ -41,12 +41,12 @@ class Bill:
     Attributes:
         training: price of a training FLOP; 1 where the currency is FLOP.
         serving: price of all served tokens as a function of N, vectorised and rising.
-        worth: S where serving costs `training` x 6 N S for every N; None where it does not.
+        worth: S, a number or (B,), where serving costs `training` x 6 N S for every N; None where it does not.
     """
 
     training: float
     serving: Callable[[Any], Any]
-    worth: float | None = None
+    worth: float | Array | None = None
 
     def total(self, N: Any, D: Any) -> Any:
         """The whole bill of a model of N parameters on D tokens."""
@@ -154,18 +154,20 @@ def cheapest(surface: Surface, loss: Array, bill: Bill, *, closed: bool = True) 
     return Best(N, np.where(inside, D, N))
 
 
-def _balanced(surface: Surface, loss: Array, S: float, plain: Best) -> Best:
+def _balanced(surface: Surface, loss: Array, worth: float | Array, plain: Best) -> Best:
     E, A, alpha, B, beta = (surface.params[name][:, 0] for name in ("E", "A", "alpha", "B", "beta"))
     left = loss - E
-    known = np.isfinite(plain.D) & (left > 0)
+    S = np.broadcast_to(np.asarray(worth, dtype=np.float64), left.shape)
+    known = np.isfinite(plain.D) & np.isfinite(S) & (left > 0)
     start = np.where(known, plain.D, 1.0)
+    far = np.where(known, start * 1e12 + S, 1e12)
 
     def short(D: Array) -> Array:
         data = B[:, None] * D ** -beta[:, None]
-        return np.asarray(left[:, None] - data * (1.0 + beta[:, None] / alpha[:, None] * (1.0 + S / D)))
+        return np.asarray(left[:, None] - data * (1.0 + beta[:, None] / alpha[:, None] * (1.0 + S[:, None] / D)))
 
     # Served tokens only ever raise D above the compute-optimal; both ends leave room for rounding.
-    found = root(short, start * (1.0 - 1e-6), start * 1e12 + S, rtol=1e-14)
+    found = root(short, start * (1.0 - 1e-6), far, rtol=1e-14)
     D = np.where(known & found.found, found.x, np.nan)
     data = B * D**-beta
     N = (A / (beta / alpha * data * (1.0 + S / D))) ** (1.0 / alpha)
@@ -210,7 +212,7 @@ def best(surface: Surface, budget: float, bill: Bill, *, closed: bool = True) ->
     return Best(N, left_tokens(bill, budget, N))
 
 
-def _split(surface: Surface, flop: float, S: float) -> Best:
+def _split(surface: Surface, flop: float, S: float | Array) -> Best:
     A, alpha, B, beta = (surface.params[name] for name in ("A", "alpha", "B", "beta"))
     free = frontier(surface, [flop])
     known = free.interior[:, 0]
