@@ -196,7 +196,7 @@ def _judged(basis: Basis, n: float, d: float) -> tuple[Array, Array, Frontier]:
     C = 6.0 * n * d
     loss = at(basis.surface, [n], [d])[:, 0]
     # A hair above C, so that a loss that is optimal to rounding still lies inside.
-    worth = least_compute(basis.surface, loss, between=(1e-9 * C, C * (1 + 1e-6)), accuracy=1e-7).C
+    worth = least_compute(basis.surface, loss, between=(1e-9 * C, C * (1 + 1e-6)), accuracy=1e-12).C
     return loss, worth, frontier(basis.surface, [C])
 
 
