@@ -177,14 +177,24 @@ def _like(given: FloatOrArray, result: Any) -> FloatOrArray:
     return converted
 
 
-def _root(q: Any, p: float) -> Any:
-    """The positive root of x^3 + p x = q for p >= 0, q > 0 (number or array), to full precision."""
-    if p == 0.0:
-        return np.cbrt(q)
-    # Hyperbolic form of Cardano's root, then one Newton step that removes its rounding.
-    scale = 2.0 * math.sqrt(p / 3.0)
-    x = scale * np.sinh(np.arcsinh(3.0 * q / (p * scale)) / 3.0)
-    return x - (x * x * x + p * x - q) / (3.0 * x * x + p)
+def family_width(n: Any, aspect: Any, *, block: float = 12.0, matrices: float = 0.0) -> Any:
+    """Width of the transformer of n parameters: block width^2 weights per block, depth = width / aspect.
+
+    Args:
+        n, aspect: numbers or arrays that broadcast.
+        block: weights of a block over width^2: 12 for full attention and a feed-forward of 4 widths.
+        matrices: parameters of the vocabulary over the width: its size for a tied head, twice that otherwise.
+    """
+    return _root(n * aspect / block, matrices * aspect / block)
+
+
+def _root(q: Any, p: Any) -> Any:
+    """The positive root of x^3 + p x = q for p >= 0, q > 0 (numbers or arrays), to full precision."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Hyperbolic form of Cardano's root, then one Newton step that removes its rounding.
+        scale = 2.0 * np.sqrt(np.asarray(p) / 3.0)
+        x = np.where(np.asarray(p) > 0.0, scale * np.sinh(np.arcsinh(3.0 * q / (p * scale)) / 3.0), np.cbrt(q))
+        return x - (x * x * x + p * x - q) / (3.0 * x * x + p)
 
 
 def _check_n_convention(convention: str) -> None:

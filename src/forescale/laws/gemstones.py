@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from forescale.laws._law import Check, Law, Published, amplitude, exponent, floor
 
 
@@ -16,6 +18,40 @@ def loss(
     """L(width, depth, N, D) = E + A / width^alpha + B / depth^beta + G / N^gamma + F / D^zeta."""
     return E + A * width**-alpha + B * depth**-beta + G * N**-gamma + F * D**-zeta
 
+
+def best_width(N: Any, A: Any, alpha: Any, B: Any, beta: Any, *, block: float = 12.0, matrices: float = 0.0) -> Any:
+    """Width of least loss for N parameters, depth = (N - matrices width) / (block width^2); N and D decide the rest.
+
+    Without a vocabulary (matrices = 0) width^(alpha + 2 beta) = alpha A / (2 beta B) (N / block)^beta. With one, the
+    slope of A / width^alpha + B / depth^beta, which is convex in log width, is brought to zero by Newton's steps.
+
+    Args:
+        N, A, alpha, B, beta: numbers or arrays that broadcast.
+        block: weights of a block over width^2: 12 plain, 15 in the Gemstones suite.
+        matrices: parameters of the vocabulary over the width, 2 x 50,304 in the Gemstones suite.
+    """
+    closed = (alpha * A / (2.0 * beta * B) * (N / block) ** beta) ** (1.0 / (alpha + 2.0 * beta))
+    if matrices == 0.0:
+        return closed
+    limit = np.log(N / matrices)  # at that width nothing is left for blocks
+    t = np.minimum(np.log(closed), limit - math.log(2.0))
+    for _ in range(_STEPS):
+        left = np.expm1(limit - t)  # (N - matrices width) / (matrices width)
+        share = 1.0 / left
+        pull = 2.0 + share  # - d log depth / d log width
+        log_depth = np.log(N / block) - 2.0 * t - np.log1p(share)
+        gap = np.log(beta * B * pull / (alpha * A)) - beta * log_depth + alpha * t
+        step = gap / (beta * pull + share * (1.0 + share) / pull + alpha)
+        moved = np.where(t - step < limit, t - step, 0.5 * (t + limit))
+        done = np.all(~(np.abs(moved - t) > 1e-13))
+        t = moved
+        if done:
+            break
+    return np.exp(t)
+
+
+_STEPS = 60
+"""Newton's steps at most; five to eight are taken."""
 
 _CONVENTIONS = {"N": "total", "D": "tokens", "loss": "nats/token"}
 _SHAPES = {"width": (256.0, 3072.0), "depth": (3.0, 80.0), "N": (4.83776e7, 2.007837696e9)}

@@ -28,7 +28,6 @@ from forescale.planning._show import show
 from forescale.planning._streams import PREFIX, TRAINED, Asked, Bill, Taker, choice, corpora, increases
 
 Array = NDArray[np.float64]
-Row = tuple[float | str | None, ...]
 
 
 class StreamsQuery(BaseModel):
