@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How should the depth, width and resolution of an image model grow with its FLOP?
 
-Published ways: compound scaling (Tan and Le 2019, EfficientNet); fast scaling, which spends most on width because time
-follows activations (Dollar et al. 2021); ResNet-RS (Bello et al. 2021), which scales depth where training is long,
+Published ways: compound scaling (Tan and Le 2019, EfficientNet); fast scaling, which spends most on width because
+time follows activations (Dollar et al. 2021); ResNet-RS (Bello et al. 2021), which scales depth where training is long,
 width where it is short, and the resolution more slowly. Where that switch lies is a matter of the recipe: a sweep of
 both arms at several numbers of epochs decides it, where one is given.
 """
