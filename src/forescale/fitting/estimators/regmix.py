@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from forescale.core.errors import DataError, InputError, message
 from forescale.fitting._estimator import Estimator, Options
+from forescale.numerics.resample import bootstrap_rows
 from forescale.runs.derive import require
 from forescale.runs.table import Runs
 
@@ -107,6 +109,93 @@ def predict(state: Regression, columns: Mapping[str, Any]) -> Array:
     if state.method == "log-linear":
         return np.asarray(np.exp(state.intercept + features @ state.coefficients))
     return np.asarray(np.exp(_kernel(features, state.at, state.width) @ state.dual))
+
+
+@dataclass(frozen=True, eq=False)
+class Refits:
+    """A regression and its refits to resampled mixtures, with the settings of the first.
+
+    Attributes:
+        state: the regression.
+        intercept: (B,); coefficients: (B, M) of the linear methods; dual: (B, m) of the kernel. Row 0 is `state`.
+    """
+
+    state: Regression
+    intercept: Array
+    coefficients: Array
+    dual: Array
+
+    @cached_property
+    def products(self) -> Array:
+        """(m, M M) products of the features of each mixture of the kernel."""
+        at = self.state.at
+        return np.asarray((at[:, :, None] * at[:, None, :]).reshape(len(at), -1))
+
+    def loss(self, shares: Array) -> Array:
+        """(B, k) losses of mixtures (k, M)."""
+        state = self.state
+        if state.method == "linear":
+            return np.asarray(self.intercept[:, None] + self.coefficients @ shares.T)
+        features = (np.log(shares + state.shift) - state.mean) / state.scale
+        if state.method == "log-linear":
+            return np.asarray(np.exp(self.intercept[:, None] + self.coefficients @ features.T))
+        return np.asarray(np.exp(self.dual @ _kernel(features, state.at, state.width).T))
+
+    def smooth(self, p: Array, which: NDArray[np.intp]) -> tuple[Array, Array, Array]:
+        """Losses (k,), gradients (k, M) and Hessians (k, M, M) of the refits `which` at shares (k, M)."""
+        state, M = self.state, p.shape[1]
+        if state.method == "linear":
+            slope = self.coefficients[which]
+            return self.intercept[which] + (slope * p).sum(axis=1), slope, np.zeros((len(p), M, M))
+        u = (np.log(p + state.shift) - state.mean) / state.scale
+        first = 1.0 / (state.scale * (p + state.shift))
+        if state.method == "log-linear":
+            by_u, bend = self.coefficients[which], np.zeros((len(p), M, M))
+            log = self.intercept[which] + (by_u * u).sum(axis=1)
+        else:
+            near = _kernel(u, state.at, state.width)
+            log = (self.dual[which] * near).sum(axis=1)
+            # sums over the mixtures of pull (at - u) and of pull (at - u)(at - u)'
+            pull = self.dual[which] * (near - FLAT) / state.width**2
+            total, mean = pull.sum(axis=1)[:, None], pull @ state.at
+            by_u = mean - total * u
+            outer = (pull @ self.products).reshape(-1, M, M)
+            cross = u[:, :, None] * (mean - 0.5 * total * u)[:, None, :]
+            bend = (outer - cross - np.swapaxes(cross, 1, 2)) / state.width**2 - total[:, :, None] * np.eye(M)
+        slope = by_u * first
+        bend = bend * first[:, :, None] * first[:, None, :]
+        bend[:, np.arange(M), np.arange(M)] -= slope / (p + state.shift)
+        loss = np.exp(log)
+        curved = loss[:, None, None] * (bend + slope[:, :, None] * slope[:, None, :])
+        return loss, loss[:, None] * slope, curved
+
+
+def refits(state: Regression, runs: Runs, draws: int, seed: int = 0) -> Refits:
+    """The regression fitted again to mixtures drawn with replacement; its settings stay."""
+    rows = _distinct(require(runs, *state.columns, "loss"), state.columns)
+    drawn = bootstrap_rows(rows.y.size, draws, seed, rows.count)
+    intercept, coefficients, dual = [state.intercept], [state.coefficients], [state.dual]
+    features = (
+        rows.shares if state.method == "linear" else (np.log(rows.shares + state.shift) - state.mean) / state.scale
+    )
+    kernel = _kernel(features, features, state.width) if state.method == "kernel" else None
+    for count in drawn:
+        on = count > 0
+        root = np.sqrt(count[on])
+        if kernel is not None:
+            inner = kernel[np.ix_(on, on)] * root[:, None] * root
+            weights = np.zeros(rows.y.size)
+            weights[on] = root * np.linalg.solve(inner + state.ridge * np.eye(root.size), root * rows.y[on])
+            dual.append(weights)
+            intercept.append(0.0)
+            continue
+        level = np.zeros((root.size, 0)) if state.method == "linear" else np.ones((root.size, 1))
+        table = np.concatenate([level, features[on]], axis=1)
+        y = np.exp(rows.y[on]) if state.method == "linear" else rows.y[on]
+        found = np.linalg.lstsq(table * root[:, None], y * root, rcond=1e-10)[0]
+        intercept.append(float(found[0]) if state.method == "log-linear" else 0.0)
+        coefficients.append(found[level.shape[1] :])
+    return Refits(state, np.array(intercept), np.stack(coefficients), np.stack(dual))
 
 
 def numbers(state: Regression) -> dict[str, float]:
