@@ -2,9 +2,9 @@
 """How should the depth, width and resolution of an image model grow with its FLOP?
 
 Published ways: compound scaling (Tan and Le 2019, EfficientNet); fast scaling, which spends most on width because
-time follows activations (Dollar et al. 2021); ResNet-RS (Bello et al. 2021), which scales depth where training is long,
-width where it is short, and the resolution more slowly. Where that switch lies is a matter of the recipe: a sweep of
-both arms at several numbers of epochs decides it, where one is given.
+time follows activations (Dollar et al. 2021); ResNet-RS (Bello et al. 2021), which scales depth where training is
+long, width where it is short, and the resolution more slowly. Where that switch lies is a matter of the recipe: a
+sweep of both arms at several numbers of epochs decides it, where one is given.
 """
 
 from __future__ import annotations
