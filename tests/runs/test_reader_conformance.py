@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from forescale.runs.readers import delimited, hf_trainer, jsonl, nanochat, parquet
+from forescale.runs.readers import delimited, hf_trainer, jsonl, lm_eval, nanochat, parquet, samples
 from forescale.runs.readers._open import readers
 from forescale.testing.readers import EXAMPLES, ReaderCase
 
@@ -77,6 +77,75 @@ class TestHfTrainer(ReaderCase):
     }
 
 
+class TestSamples(ReaderCase):
+    reader = samples.reader
+    name, content = EXAMPLES["samples"]
+    number = None
+    column = "correct"
+    hostile: ClassVar = {
+        "no_problem": b'{"problem": "a", "correct": true}\n{"correct": true}\n',
+        "null_problem": b'{"problem": null, "correct": true}\n',
+        "nested_problem": b'{"problem": {"a": 1}, "correct": true}\n',
+        "long_problem": b'{"problem": "' + b"a" * 5000 + b'", "correct": true}\n',
+        "unequal": b'{"problem": "a", "is_corrects": [true, false], "answers": ["1"]}\n',
+        "no_outcome": b'{"problem": "a", "correct": "perhaps"}\n',
+        "nested_outcome": b'{"problem": "a", "correct": {"x": 1}}\n',
+        "scalar": b'{"problem": "a", "correct": true}\n3\n',
+        "cut": b'{"problem": "a", "correct": true}\n{"problem": "b", "corr',
+        "twice": b'{"problem": "a", "correct": true, "correct": false}\n',
+        "empty_lists": b'{"problem": "a", "is_corrects": []}\n',
+        "keys": b'{"problem": "a", "correct": 1, ' + b", ".join(b'"k%d": 1' % i for i in range(500)) + b"}\n",
+        "deep": b'{"problem": "a", "correct": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
+        "array_of_numbers": b'[1, {"problem": "a", "correct": 1}]',
+    }
+
+
+class TestSamplesOfProblems(ReaderCase):
+    reader = samples.reader
+    name = "counts.json"
+    content = (
+        b'[{"problem_id": "cafe", "is_corrects": [true, false]},\n {"problem_id": "b", "is_corrects": [true]}]\n'
+    )
+    number = None
+    column = "correct"
+
+
+class TestLmEval(ReaderCase):
+    reader = lm_eval.reader
+    name, content = EXAMPLES["lm_eval"]
+    number = None
+    column = "correct"
+    hostile: ClassVar = {
+        "no_metric": b'{"doc_id": 0, "doc": {}, "filtered_resps": ["1"], "metrics": ["acc"]}\n',
+        "text_metric": b'{"doc_id": 0, "doc": {}, "filtered_resps": ["1"], "metrics": ["acc"], "acc": "high"}\n',
+        "no_responses": b'{"doc_id": 0, "doc": {}, "filtered_resps": [], "acc": 1.0}\n',
+        "responses": b'{"doc_id": 0, "doc": {}, "filtered_resps": 3, "acc": 1.0}\n',
+        "nested_id": b'{"doc_id": [0], "doc": {}, "filtered_resps": ["1"], "acc": 1.0}\n',
+        "mixed": b'{"doc_id": 0, "doc": {}, "filtered_resps": ["1"], "acc": 1.0}\n{"N": 1, "loss": 2}\n',
+        "cut": b'{"doc_id": 0, "doc": {}, "filtered_resps": ["1"], "acc": 1.0}\n{"doc_id": 1, "doc": {',
+        "scalar": b"3\n",
+    }
+
+
+class TestLmEvalResults(ReaderCase):
+    reader = lm_eval.reader
+    name = "results_2026-01-31T10-00-00.000000.json"
+    content = (
+        b'{"results": {"cafe": {"alias": "cafe", "acc,none": 0.25, "acc_stderr,none": 0.01, "acc_norm,none": 0.3}, '
+        b'"sums": {"exact_match,first": 0.5}}, "n-samples": {"sums": {"original": 9, "effective": 8}}, '
+        b'"config": {"model_num_parameters": 70000000}, "model_name": "m"}\n'
+    )
+    number = None
+    label = None
+    column = "score"
+    hostile: ClassVar = {
+        "no_results": b'{"results": 3}',
+        "list": b'{"results": {"a": [1, 2]}}',
+        "no_scores": b'{"results": {"a": {"alias": "a"}}}',
+        "twice": b'{"results": {"a": {"acc,none": 1, "acc,none": 2}}}',
+    }
+
+
 def _parquet() -> bytes:
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
@@ -96,4 +165,4 @@ class TestParquet(ReaderCase):
 
 
 def test_the_registry_holds_exactly_the_readers_tested_here() -> None:
-    assert set(readers()) == {"delimited", "hf_trainer", "jsonl", "nanochat", "parquet"}
+    assert set(readers()) == {"delimited", "hf_trainer", "jsonl", "lm_eval", "nanochat", "parquet", "samples"}

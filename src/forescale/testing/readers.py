@@ -52,6 +52,20 @@ EXAMPLES: Mapping[str, tuple[str, bytes]] = Frozen(
             b'{"step": 20, "epoch": 1.0, "loss": 3.5, "learning_rate": 0.0001}, '
             b'{"step": 20, "epoch": 1.0, "eval_loss": 3.25}, {"step": 20, "train_runtime": 12.5}]}\n',
         ),
+        "samples": (
+            "samples.jsonl",
+            b'{"problem_id": "cafe", "is_correct": true, "answer": "17", "tokens": 120}\n'
+            b'{"problem_id": "b", "is_correct": false, "answer": "3", "tokens": 90}\n',
+        ),
+        "lm_eval": (
+            "samples_sums_2026-01-31T10-00-00.000000.jsonl",
+            b'{"doc_id": 0, "doc": {"a": 2, "b": 3}, "target": "5", "arguments": {"gen_args_0": {"arg_0": "2 + 3"}}, '
+            b'"resps": [["cafe"]], "filtered_resps": ["cafe"], "filter": "none", "metrics": ["exact_match"], '
+            b'"exact_match": 0.0}\n'
+            b'{"doc_id": 1, "doc": {"a": 4, "b": 4}, "target": "8", "arguments": {"gen_args_0": {"arg_0": "4 + 4"}}, '
+            b'"resps": [["8"]], "filtered_resps": ["8"], "filter": "none", "metrics": ["exact_match"], '
+            b'"exact_match": 1.0}\n',
+        ),
     }
 )
 """A small file of each built-in text format: file name, content."""
@@ -101,6 +115,7 @@ class ReaderCase:
         text: whether the format is text (then encodings and line ends are tried).
         label: a text cell of the example; None if the format has none.
         number: a loss of the example, in digits; None to skip.
+        column: a column that the example gives.
         hostile: name -> content of files that are wrong in the format's own ways; each must be an error.
         every_cut: whether to cut at each byte (else at 200 places).
     """
@@ -111,6 +126,7 @@ class ReaderCase:
     text: ClassVar[bool] = True
     label: ClassVar[bytes | None] = b"cafe"
     number: ClassVar[bytes | None] = b"3.25"
+    column: ClassVar[str] = "loss"
     hostile: ClassVar[Mapping[str, bytes]] = Frozen()
     every_cut: ClassVar[bool] = True
 
@@ -161,13 +177,13 @@ class ReaderCase:
     # -- reading ------------------------------------------------------------------------------------------------
 
     def test_reads(self, tmp_path: Path) -> None:
-        """The example gives rows with a loss; twice the same; the file is not touched."""
+        """The example gives rows with its column; twice the same; the file is not touched."""
         path = self._write(tmp_path, self.content)
         before = path.stat().st_mtime_ns
         with _WATCH as watch:
             first, second = self._load(path), self._load(path)
         assert len(first) > 0
-        assert "loss" in first.columns
+        assert self.column in first.columns
         assert first.hash == second.hash
         assert [c.loss.tolist() for c in first.curves.values()] == [c.loss.tolist() for c in second.curves.values()]
         assert path.read_bytes() == self.content

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from forescale.core.errors import ReadError, message
 from forescale.runs.readers._reader import MAX_JSON
+from forescale.runs.readers._text import line_blocks
 
 
 def whole_text(path: Path, encoding: str) -> str:
@@ -30,6 +31,21 @@ def whole_text(path: Path, encoding: str) -> str:
         )
     with open(path, encoding=encoding) as handle:
         return handle.read()
+
+
+def json_lines(path: Path, encoding: str) -> Iterator[tuple[str, Any]]:
+    """The values of a file with one on each line, each with the place where it stands; blank lines are passed over.
+
+    Raises:
+        ReadError: a line that is not JSON, or longer than MAX_LINE.
+    """
+    number = 0
+    for lines in line_blocks(path, encoding):
+        for line in lines:
+            number += 1
+            if line.strip():
+                place = f"line {number}"
+                yield place, parse_json(line, path, place)
 
 
 def parse_json(text: str, path: Path, place: str) -> Any:

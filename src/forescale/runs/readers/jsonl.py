@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from forescale.core.errors import ReadError, message
-from forescale.runs.readers._json import parse_json, whole_text
+from forescale.runs.readers._json import json_lines, parse_json, whole_text
 from forescale.runs.readers._reader import MAX_LINE, Raw, Reader
-from forescale.runs.readers._text import decoded, is_binary, line_blocks, with_encoding
+from forescale.runs.readers._text import decoded, is_binary, with_encoding
 from forescale.runs.table import Note
 
 MAX_DEPTH = 8
@@ -95,13 +95,8 @@ def _flat(record: dict[str, Any], prefix: str, depth: int, table: _Table) -> Ite
 def _read(path: Path, encoding: str) -> _Table:
     table = _Table(path)
     if _by_lines(path, encoding):
-        number = 0
-        for lines in line_blocks(path, encoding):
-            for line in lines:
-                number += 1
-                if line.strip():
-                    place = f"line {number}"
-                    table.add(_record(parse_json(line, path, place), path, place))
+        for place, value in json_lines(path, encoding):
+            table.add(_record(value, path, place))
         return table.finish()
     document = parse_json(whole_text(path, encoding), path, "it")
     if isinstance(document, list):
