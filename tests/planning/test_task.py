@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from forescale.core.errors import ConventionError, QueryError, RefusedError
+from forescale.core.errors import ConventionError, DataError, QueryError, RefusedError
 from forescale.fitting._fit import Fit
 from forescale.fitting.estimate import fit
 from forescale.fitting.published import published
@@ -320,3 +320,47 @@ def test_no_error_below_zero() -> None:
     second = made("error-exponential:gadre2024-redpajama-17")
     with pytest.raises(RefusedError, match="no floor"):
         ask(first, second, params="1000B", tokens="1000T")
+
+
+def checkpoints(runs: int = 8, noise: float = 0.002) -> Runs:
+    """Runs of 20 checkpoints of a world whose two steps are known."""
+    rng = np.random.default_rng(0)
+    first = {"E": 0.5, "A": 30.0, "alpha": 0.22, "B": 90.0, "beta": 0.24}
+    second = {"a": -0.7, "L_0": 0.75, "k": 6.0, "b": 0.97}
+    columns: dict[str, list[Any]] = {name: [] for name in ("run", "N", "D", "loss", "score")}
+    for i in range(runs):
+        N, ratio = (2e8, 4e8, 8e8)[i % 3], (20.0, 60.0, 200.0)[i // 3]
+        D = ratio * N * np.arange(1, 21) / 20
+        loss = float(find("chinchilla")(first, N=N, D=D[-1])) + 0.5 * np.maximum(16 - np.arange(1, 21), 0) / 15
+        columns["run"] += [f"r{i}"] * 20
+        columns["N"] += [N] * 20
+        columns["D"] += D.tolist()
+        columns["loss"] += (loss * np.exp(noise * rng.standard_normal(20))).tolist()
+        columns["score"] += (find("accuracy-sigmoid")(second, loss=loss) + noise * rng.standard_normal(20)).tolist()
+    return Runs.from_columns(columns)
+
+
+def test_a_table_of_checkpoints() -> None:
+    """Both steps of a known world from its checkpoints, forwards and backwards."""
+    plan = ask(checkpoints(), params="5B", tokens="500B", resamples=60)
+    d = plan["accuracy"]
+    assert d.lower is not None
+    assert d.upper is not None
+    loss = float(find("chinchilla")({"E": 0.5, "A": 30.0, "alpha": 0.22, "B": 90.0, "beta": 0.24}, N=5e9, D=5e11))
+    truth = 0.97 - 0.7 / (1 + math.exp(-6.0 * (loss - 0.75)))
+    assert d.lower - 0.01 < truth < d.upper + 0.01  # the anchor at (0, 1) bends step 2 by a hundredth at most
+    back = ask(checkpoints(), accuracy=d.value, tokens="500B", resamples=60)
+    assert back["N"].value == pytest.approx(5e9, rel=1e-6)
+
+
+def test_trouble_with_a_table() -> None:
+    with pytest.raises(DataError, match="4 runs"):
+        ask(checkpoints(4), params="5B", tokens="500B")
+    with pytest.raises(QueryError, match="fit of loss"):
+        ask(checkpoints(), made("chinchilla:besiroglu2024"), params="5B", tokens="500B")
+    loss = checkpoints()["loss"].copy()
+    loss[3] = np.nan
+    with pytest.raises(DataError):
+        ask(checkpoints().with_column("loss", loss), params="5B", tokens="500B")
+    with pytest.raises(QueryError, match="resamples"):
+        ask(checkpoints(), params="5B", tokens="500B", resamples=3)
