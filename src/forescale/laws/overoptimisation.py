@@ -29,15 +29,15 @@ def reinforced(kl: Any, alpha: Any, beta: Any) -> Any:
     return np.sqrt(kl) * (alpha - 0.5 * beta * np.log(kl))
 
 
-def peak_best_of_n(alpha: float, beta: float) -> dict[str, float]:
+def peak_best_of_n(alpha: Any, beta: Any) -> dict[str, Any]:
     """Where best-of-n stops gaining: d = alpha / (2 beta), the KL there, and the gain alpha^2 / (4 beta)."""
     d = alpha / (2.0 * beta)
     return {"d": d, "kl": d * d, "score": alpha * alpha / (4.0 * beta)}
 
 
-def peak_reinforced(alpha: float, beta: float) -> dict[str, float]:
+def peak_reinforced(alpha: Any, beta: Any) -> dict[str, Any]:
     """Where reinforcement learning stops gaining: d = exp(alpha / beta - 1), the KL there, and the gain beta d."""
-    d = float(np.exp(alpha / beta - 1.0))
+    d = np.exp(alpha / beta - 1.0)
     return {"d": d, "kl": d * d, "score": beta * d}
 
 
@@ -56,16 +56,23 @@ def kl_of_best_of_n_binary(n: ArrayLike, share: float = 0.5) -> Array:
     return np.asarray((1.0 - bad) * np.log((1.0 - bad) / share) + bad * np.log(bad / (1.0 - share)))
 
 
-def n_of_kl(kl: float) -> float:
-    """The n (not rounded) whose best sample is `kl` nats away: Newton's method on `kl_of_best_of_n` in log n."""
-    log_n = kl + 1.0
-    for _ in range(50):
-        n = np.exp(log_n)
-        step = (log_n - 1.0 + 1.0 / n - kl) / (1.0 - 1.0 / n)
-        log_n -= step
-        if abs(step) < 1e-14 * log_n:
-            break
-    return float(np.exp(log_n))
+def n_of_kl(kl: ArrayLike) -> Array:
+    """The n (not rounded) whose best sample is `kl` nats away: Newton's method on `kl_of_best_of_n` in log n.
+
+    Infinite where n is beyond all numbers; NaN for a negative KL.
+    """
+    wanted = np.asarray(kl, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        log_n = wanted + 1.0
+        for _ in range(50):
+            n = np.exp(log_n)
+            step = (log_n - 1.0 + 1.0 / n - wanted) / (1.0 - 1.0 / n)
+            log_n = log_n - np.where(np.isfinite(step), step, 0.0)
+            if not (np.abs(step) > 1e-14 * np.abs(log_n)).any():
+                break
+        # near one sample the KL is (n - 1)^2 / 2, and Newton's steps only halve the distance
+        small = 1.0 + np.sqrt(2.0 * wanted)
+        return np.asarray(np.where(wanted < 1e-12, small, np.exp(log_n)))
 
 
 def expected_maximum(n: int) -> float:
