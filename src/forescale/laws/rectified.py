@@ -20,6 +20,19 @@ def loss(D: Any, E: Any, B: Any, D_l: Any, beta: Any) -> Any:
     return E + B / (D_l + D**beta)
 
 
+def knee(D_l: Any, beta: Any) -> Any:
+    """D_l^(1 / beta): where half of what can be learned is learned, and the pre-power phase ends."""
+    return D_l ** (1.0 / beta)
+
+
+def needed(target: Any, E: Any, B: Any, D_l: Any, beta: Any) -> Any:
+    """D with L(D) = target: (B / (L - E) - D_l)^(1 / beta). Infinite from the floor down; 0 where none are needed."""
+    reducible = target - E
+    left = B / np.where(reducible > 0, reducible, 1.0) - D_l
+    found = np.where(left > 0, np.where(left > 0, left, 1.0) ** (1.0 / beta), 0.0)
+    return np.where(np.isnan(reducible), np.nan, np.where(reducible > 0, found, np.inf))
+
+
 def starts(D: Array, y: Array) -> dict[str, Array]:
     """For each exponent and knee of a grid, E and B come from a regression of the loss on 1 / (D_l + D^beta)."""
     knees = np.concatenate([[1e-3 * D.min()], np.geomspace(0.3 * D.min(), 3.0 * D.max(), 9)])
