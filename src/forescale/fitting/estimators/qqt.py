@@ -51,6 +51,7 @@ class Pools:
         size: samples of one pool.
         code_compat: as in `error`.
         by: label column that names the pools.
+        d_given: d was not fitted.
     """
 
     pools: Mapping[str, Pool]
@@ -59,6 +60,7 @@ class Pools:
     size: float
     code_compat: bool = False
     by: str = "group"
+    d_given: bool = True
 
     def error(self, samples: ArrayLike, names: Sequence[str]) -> Array:
         """Error of models that saw that many samples of a mixture of these pools, (n,).
@@ -189,7 +191,7 @@ def learn(runs: Runs, options: Options) -> Pools:
     values = np.exp(theta)
     pools = {one.name: Pool(-float(values[2 + 2 * i]), float(values[3 + 2 * i])) for i, one in enumerate(rows)}
     stays = float(given) if given is not None else float(values[1])
-    return Pools(Frozen(pools), float(values[0]), stays, size, compat, by)
+    return Pools(Frozen(pools), float(values[0]), stays, size, compat, by, given is not None)
 
 
 def _residuals(rows: Sequence[_Rows], theta: Array, compat: bool) -> tuple[Array, Array]:
@@ -229,6 +231,68 @@ def _start(rows: Sequence[_Rows], a: float, d: float) -> tuple[float, Array]:
         total += left
         theta += [math.log(-b), math.log(tau)]
     return total, np.array(theta)
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Pools with B vectors of constants; row 0 is the estimate.
+
+    Attributes:
+        names: pools, most useful first by the estimate.
+        b, tau: (B, P); a, d: (B,).
+    """
+
+    names: tuple[str, ...]
+    b: Array
+    tau: Array
+    a: Array
+    d: Array
+    size: float
+    code_compat: bool
+
+    def error(self, samples: ArrayLike, chosen: Sequence[int]) -> Array:
+        """(B, n) errors of a mixture of some pools (by place) after numbers of samples (n,)."""
+        n, p = np.atleast_1d(np.asarray(samples, dtype=np.float64)), len(chosen)
+        b, life = self.b[:, chosen], p * self.tau[:, chosen]
+        first, steps = _passes(n, p * self.size, NEGLIGIBLE * float(np.nanmax(life)) + 1.0)
+        j = np.arange(1, steps.shape[1] + 1)
+        fading = sum(b[:, [k]] * 0.5 ** (j / life[:, [k]]) for k in range(p)) / p
+        later = fading @ steps.T
+        once = b.mean(axis=1)[:, None] * (first + np.log(self.a / UNIT)[:, None])
+        stays = self.d[:, None]
+        return np.asarray(
+            (np.exp(once) + stays) * np.exp(later) if self.code_compat else np.exp(once + later) + stays
+        )
+
+
+def draws(state: Pools, runs: Runs | None, count: int, seed: int = 0) -> Draws:
+    """The estimate and draws around it, from the curvature of the squared errors in the logarithms of the constants.
+
+    Without runs, or with no more rows than constants, the estimate alone.
+    """
+    names = state.ranked()
+    theta = np.log(
+        [state.a, max(state.d, 1e-300), *(x for n in names for x in (-state.pools[n].b, state.pools[n].tau))]
+    )
+    some = theta[None]
+    if runs is not None and count > 0:
+        labels = np.array([str(v) for v in runs.labels[state.by]])
+        rows = [
+            _Rows(name, runs["error"][labels == name], *_passes(runs["D"][labels == name], state.size, MOST_PASSES))
+            for name in names
+        ]
+        left, slope = _residuals(rows, theta, state.code_compat)
+        free = np.abs(slope).max(axis=0) > 0
+        free[1] &= not state.d_given
+        degrees = left.size - int(free.sum())
+        if degrees > 0:
+            spread = np.linalg.pinv(slope[:, free], rcond=1e-8) * math.sqrt(float(left @ left) / degrees)
+            noise = np.random.default_rng(seed).standard_normal((count, left.size))
+            moved = np.repeat(theta[None], count, axis=0)
+            moved[:, free] += np.clip(noise @ spread.T, -2.0, 2.0)
+            some = np.concatenate([some, moved])
+    values = np.exp(some)
+    return Draws(names, -values[:, 2::2], values[:, 3::2], values[:, 0], values[:, 1], state.size, state.code_compat)
 
 
 def predict(state: Pools, columns: Mapping[str, Any]) -> Array:
