@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The built-in planners pass the kit that planners of other packages are given."""
+"""The built-in planners pass the kit that planners of other packages are given.
+
+Those that stand on one law do so here; those of several parts beside their own tests, which a test here sees to.
+"""
 
 from __future__ import annotations
 
+import re
+from inspect import unwrap
+from pathlib import Path
 from typing import ClassVar
 
 from forescale.planning import planners
@@ -10,7 +16,7 @@ from forescale.testing.planners import Ladder, PlannerCase
 
 
 class TestBuiltIn(PlannerCase):
-    planners = tuple(planners().values())
+    planners = tuple(planner for planner in planners().values() if not planner.parts)
     ladders: ClassVar = {
         "compute-optimal": Ladder("budget", (1e19, 1e20, 1e21, 1e22, 1e24, 1e26), rising=("N", "D", "C")),
         "next-runs": Ladder("at", (1e21, 1e23, 1e25), rising=("N",), falling=("loss",)),
@@ -34,3 +40,10 @@ class TestBuiltIn(PlannerCase):
         ],
         "reach": [{"params": "7B", "ratio": 20}, {"params": "7B", "tokens": "1T"}, {"target": 2.0, "budget": "1e21"}],
     }
+
+
+def test_every_planner_of_several_parts_has_a_case_of_its_own() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py")]
+    covered = {name for text in texts if "PlannerCase)" in text for name in re.findall(r"(\w+)\.planner\b", text)}
+    modules = {unwrap(p.answer).__module__.rpartition(".")[2] for p in planners().values() if p.parts}
+    assert not modules - covered

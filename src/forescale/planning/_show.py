@@ -10,6 +10,7 @@ from forescale.core.quantity import format_short
 UNBOUNDED = "unbounded"
 _KIND = {"parameters": "parameters", "FLOP": "flop", "dollars": "dollars", "device-hours": "number"}
 _LOSSES = ("loss", "nats/token", "bits/token", "nats/byte", "bits/byte", "bits/char", "1-accuracy", "perplexity")
+_MEASURED = ("GB", "ms", "s", "bits", "days")
 _COUNTED = ("tokens", "bytes", "characters", "samples")
 
 
@@ -35,6 +36,8 @@ def show(value: float | str | None, unit: str = "") -> str:
         return f"{value:.3g}x" if value < 1000 else f"{value:,.0f}x" if value < 1e9 else f"{value:.2e}x"
     if unit.endswith("/parameter"):
         return f"{value:.3g}" if value < 1000 else f"{value:,.0f}" if value < 1e9 else f"{value:.2e}"
+    if unit in _MEASURED:
+        return f"{value:.4g} {unit}"
     if unit in _LOSSES:
         return f"{value:#.4g}"
     return f"{value:.4g}"

@@ -424,7 +424,7 @@ def _decision(
         decision["epochs"] = decided(D / problem.unique, "x", level, "passes over the data")
     bits, samples = (np.array([getattr(c, name) for c in choices])[found.pick] for name in ("bits", "samples"))
     if len(query.bits) > 1 or query.bits[0] < FULL:
-        decision["bits"] = decided(bits, "bits", level, "bits per served weight")
+        decision["bits"] = decided(bits, "bits", level, "width of a served weight")
     if problem.coverage is not None:
         decision["samples"] = decided(samples, "count", level, "answers per question")
         decision["coverage"] = decided(100.0 * -found.of("quality"), "%", level, "questions solved by one of them")
@@ -442,7 +442,7 @@ def _decision(
             decision["dollars"] = decided(paid, "dollars", level, "dollars for both")
     if problem.flop:
         days = training / problem.flop[0][1] * (query.deadline_days or math.nan)
-        decision["days"] = decided(days, "", level, "days of training")
+        decision["days"] = decided(days, "days", level, "days of training")
     return decision
 
 
