@@ -92,7 +92,7 @@ def fitted(table: Runs, names: tuple[str, ...]) -> list[Stage]:
 
 
 def log_tokens(table: Runs) -> Array:
-    """log2 of the tokens; with a column `token_budget`, of their mean at each budget: spent tokens follow difficulty."""
+    """log2 of the tokens; with a `token_budget`, of their mean at each: spent tokens follow difficulty."""
     tokens = table["thinking_tokens"]
     if "token_budget" not in table.columns:
         return np.asarray(np.log2(tokens))

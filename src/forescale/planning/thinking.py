@@ -382,7 +382,7 @@ planner = Planner(
     parts=(
         Part(
             "items",
-            "answers to items at several budgets of thinking tokens, right or wrong (and stage, token_budget, swapped)",
+            "answers to items at several numbers of thinking tokens (and stage, token_budget, swapped)",
             columns=("problem", "correct", "thinking_tokens"),
         ),
         Part(
@@ -394,4 +394,5 @@ planner = Planner(
     ),
     papers=("chan2025j1",),
     example=Frozen({"power": 0.8}),
+    topic="how to sample and to serve",
 )
