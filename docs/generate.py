@@ -4,8 +4,9 @@
     python docs/generate.py            write them into the pages
     python docs/generate.py --check    exit with 1 when a page is not up to date (a test does the same)
 
-A page holds `<!-- generated: NAME -->` ... `<!-- end -->`; what stands between is replaced. Pages of laws and
-studies are made as a whole (`catalogue_pages.py`); one whose law or study is gone is removed.
+A page holds `<!-- generated: NAME -->` ... `<!-- end -->`; what stands between is replaced. Pages of laws,
+questions and studies are made as a whole (`catalogue_pages.py`, `plan_pages.py`); one whose law, question or study is
+gone is removed.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import catalogue_pages  # noqa: E402  (beside this file)
+import plan_pages  # noqa: E402
 
-WHOLE = ("laws", "studies")
+WHOLE = ("laws", "plans", "studies")
 CITED = re.compile(r" \([^()]*\d{4}[^()]*\)$")
 REGION = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -34,12 +36,17 @@ def pages() -> dict[Path, str]:
         text = path.read_text(encoding="utf-8")
         if REGION.search(text):
             found[path] = REGION.sub(lambda m: f"{m[1]}\n{PARTS[m['name']]().strip()}\n\n{m[3]}", text)
-    return {**found, **catalogue_pages.pages(table)}
+    return {**found, **whole()}
+
+
+def whole() -> dict[Path, str]:
+    """Every page that is made as a whole."""
+    return {**catalogue_pages.pages(table), **plan_pages.pages(table)}
 
 
 def orphans() -> list[Path]:
-    """Pages made as a whole whose law or study is gone."""
-    known = catalogue_pages.pages(table)
+    """Pages made as a whole whose law, question or study is gone."""
+    known = whole()
     return [path for folder in WHOLE for path in sorted((HERE / folder).glob("*.md")) if path not in known]
 
 
@@ -220,17 +227,8 @@ def interval_levels() -> str:
 
 
 def planners() -> str:
-    """Questions and the fields of their queries."""
-    from forescale.planning import planners as known
-
-    blocks = []
-    for planner in known().values():
-        fields = table(
-            ("field", "meaning"),
-            ((f"`{name}`", field.description or "") for name, field in planner.query.model_fields.items()),
-        )
-        blocks.append(f"### {planner.id}\n\n{planner.question}\n\n{fields}")
-    return "\n\n".join(blocks)
+    """Questions by topic, each with what it stands on."""
+    return plan_pages.questions(table)
 
 
 def hardware() -> str:

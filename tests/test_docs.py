@@ -140,9 +140,12 @@ def test_every_study_is_documented() -> None:
 def test_every_planner_and_field_is_documented() -> None:
     page = text_of("plans.md")
     for name, planner in fs.planners().items():
-        assert f"\n### {name}\n" in page, name
+        assert f"(plans/{name}.md)" in page, name
+        own = text_of(f"plans/{name}.md")
         for field in planner.query.model_fields:
-            assert f"`{field}`" in page, f"{name}: {field}"
+            assert f"| `{field}` |" in own, f"{name}: {field}"
+        for part in planner.parts:
+            assert f"| {part.name} |" in own, f"{name}: {part.name}"
 
 
 def test_every_data_set_is_documented() -> None:

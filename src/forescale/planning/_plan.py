@@ -62,6 +62,10 @@ class Basis:
         return 0.90 if self.fit is None else self.fit.level
 
 
+TOPICS = ("what to train", "how a task will go", "how to sample and to serve", "all together")
+"""What questions are about: the order of the lists in the documentation."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One thing that a planner stands on: a law with its constants, or a table.
@@ -176,6 +180,7 @@ class Planner:
         asks: what the law must be valid for ("predict", "compute-optimal", "reach"), besides not refusing `id`.
         papers: keys of the bibliography (`core.cite`).
         example: fields of a valid query, for the docs and the conformance tests.
+        topic: one of `TOPICS`.
     """
 
     id: str
@@ -187,6 +192,11 @@ class Planner:
     asks: str = "predict"
     papers: tuple[str, ...] = ()
     example: Mapping[str, Any] = field(default_factory=Frozen)
+    topic: str = TOPICS[0]
+
+    def __post_init__(self) -> None:
+        if self.topic not in TOPICS:
+            raise InputError(message(f"the topic of {self.id!r} is {self.topic!r}", "one of " + ", ".join(TOPICS)))
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of the query."""

@@ -349,4 +349,5 @@ planner = Planner(
     ),
     papers=("ruan2024",),
     example=Frozen({"target": "meta-llama/Llama-2-70b-hf"}),
+    topic="how a task will go",
 )

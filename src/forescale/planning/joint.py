@@ -632,4 +632,5 @@ planner = Planner(
     ),
     papers=("hoffmann2022", "sardana2024", "muennighoff2023"),
     example=Frozen({"budget": "10k H100-hours @40% MFU", "unique": "300B", "per_year": "2T", "years": 1}),
+    topic="all together",
 )

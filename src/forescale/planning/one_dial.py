@@ -316,4 +316,5 @@ planner = Planner(
     ),
     papers=("karpathy2025nanochat", "bergsma2025", "hoffmann2022"),
     example=Frozen({"depth": 20}),
+    topic="all together",
 )

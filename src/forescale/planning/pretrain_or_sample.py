@@ -430,4 +430,5 @@ planner = Planner(
     ),
     papers=("snell2024",),
     example=Frozen({"larger": 14, "ratio": 0.79}),
+    topic="how to sample and to serve",
 )

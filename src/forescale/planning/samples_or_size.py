@@ -392,4 +392,5 @@ planner = Planner(
     ),
     papers=("brown2024", "schaeffer2025"),
     example=Frozen({"budget": 1000, "prices": "1,133.17"}),
+    topic="how to sample and to serve",
 )

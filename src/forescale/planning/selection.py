@@ -232,4 +232,5 @@ planner = Planner(
     ),
     papers=("brown2024", "balachandran2025"),
     example=Frozen({"slack": 0.01}),
+    topic="how to sample and to serve",
 )

@@ -338,4 +338,5 @@ planner = Planner(
     ),
     papers=("gadre2024", "bhagia2024"),
     example=Frozen({"params": "6.9B", "tokens": "138B"}),
+    topic="how a task will go",
 )

@@ -306,4 +306,5 @@ planner = Planner(
     ),
     papers=("krajewski2025", "sardana2024"),
     example=Frozen({"target": 0.5, "problems": 1e9}),
+    topic="all together",
 )

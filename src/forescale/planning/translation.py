@@ -368,4 +368,5 @@ planner = Planner(
     ),
     papers=("isik2024",),
     example=Frozen({"tokens": "100B"}),
+    topic="how a task will go",
 )

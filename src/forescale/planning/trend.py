@@ -309,4 +309,5 @@ planner = Planner(
     ),
     papers=("mckenzie2023", "wei2022"),
     example=Frozen({"y": "score"}),
+    topic="how a task will go",
 )

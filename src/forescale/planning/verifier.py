@@ -538,4 +538,5 @@ planner = Planner(
     ),
     papers=("stroebl2024",),
     example=Frozen({"correct": "0.87,0.13", "share": "0.58,0.42", "soundness": 0.75, "cost_wrong": 1}),
+    topic="how to sample and to serve",
 )
