@@ -149,7 +149,10 @@ def answer(grounds: Grounds, query: ContinualQuery) -> Plan:
             *([] if query.share else [_continual.alternatives(problem, best, noise, float(low[0]), float(high[0]))]),
         ],
         curves=_continual.curves(problem),
-        warnings=[*_continual.shape_findings(grounds, r, n, d, inside=binding == _INSIDE), *_continual.edge_findings(grounds, r)],
+        warnings=[
+            *_continual.shape_findings(grounds, r, n, d, inside=binding == _INSIDE),
+            *_continual.edge_findings(grounds, r),
+        ],
         assumptions=(
             "Tokens count all of continual training, not those of the domain; the schedule ends with them.",
             *(["The domain's tokens are read once: the run has domain_tokens / share tokens."]
