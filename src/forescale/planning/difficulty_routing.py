@@ -28,6 +28,8 @@ from forescale.planning._show import show
 Array = NDArray[np.float64]
 Row = tuple[float | str | None, ...]
 
+SHOWN = 12
+"""Most thresholds in the table."""
 FEW = 100
 """Problems below which the error of an accuracy is above several points."""
 
@@ -188,9 +190,11 @@ def _front_table(
     routes: Routes, front: NDArray[np.intp], place: int, level: float, query: DifficultyRoutingQuery
 ) -> Table:
     rows: list[Row] = []
-    for i in np.argsort(routes.tokens[0], kind="stable"):
-        if len(routes.tau) > 30 and i not in front:
-            continue
+    order = np.argsort(routes.tokens[0], kind="stable")
+    if order.size > SHOWN:
+        some = front[np.unique(np.linspace(0, front.size - 1, SHOWN).round().astype(np.intp))]
+        order = np.array([i for i in order if i in some or i == place])
+    for i in order:
         ends = interval(routes.accuracy[:, i], level)
         if ends is None and query.questions is not None:
             p = float(routes.accuracy[0, i])
