@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from forescale.core.errors import ColumnError, DataError, QueryError
+from forescale.core.errors import ColumnError, DataError, QueryError, RefusedError
 from forescale.planning import selection as module
 from forescale.planning._run import plan
 from forescale.runs.table import Runs
@@ -201,6 +201,8 @@ def test_nothing_to_select_by() -> None:
         plan("selection", samples(10, 6).without("problem"))
     with pytest.raises(QueryError, match="most = 9"):
         plan("selection", samples(10, 6), most=9)
+    with pytest.raises(RefusedError, match="1 of 10 problems"):
+        plan("selection", samples(10, 6).where(np.arange(60) >= 5))
     with pytest.raises(QueryError, match="slack"):
         plan("selection", samples(10, 6), slack=1.5)
 

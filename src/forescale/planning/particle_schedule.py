@@ -112,7 +112,7 @@ def answer(grounds: Grounds, query: ParticleScheduleQuery) -> Plan:
             *(
                 (
                     "Final rewards are normal; the score of a stage is rho times the reward plus independent noise.",
-                    f"The best by that score go on, without duplicates; up to {DRAWS:,} searches are simulated (seed 0).",
+                    f"The best by that score go on, none twice; up to {DRAWS:,} searches are simulated (seed 0).",
                 )
                 if rho is not None
                 else ("Without rho only the cost is known.",)

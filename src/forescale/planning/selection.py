@@ -25,7 +25,7 @@ from forescale.fitting.estimators.voting import (
 from forescale.numerics.resample import bootstrap_rows
 from forescale.planning import _ballot_tables, _ballots, _sample_tables
 from forescale.planning._ballots import BEST, BOTH, SCORE, VOTE, WORST, Problem
-from forescale.planning._compose import composed
+from forescale.planning._compose import composed, refused
 from forescale.planning._intervals import decided
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner
 from forescale.planning._show import show
@@ -59,10 +59,18 @@ def answer(grounds: Grounds, query: SelectionQuery) -> Plan:
     Raises:
         QueryError: more samples than there are; several models and none named.
         DataError: no answers and no scores to select by; values that are none.
+        RefusedError: problems with a single sample.
     """
     table, sequential = _sample_tables.rounds(_ballots.read(grounds.tables["samples"], query.model))
     problems = _ballots.problems(table)
     fewest = min(len(p.correct) for p in problems)
+    if fewest == 1:
+        alone = sum(len(p.correct) == 1 for p in problems)
+        raise refused(
+            f"{alone} of {len(problems)} problems of {table.source} have one sample only: nothing to pick among",
+            "several samples of every problem",
+            "leave those problems out",
+        )
     most = min(fewest, query.most or fewest)
     if query.most is not None and query.most > fewest:
         raise QueryError(
