@@ -44,6 +44,7 @@ def composed(
     at: Mapping[str, Mapping[str, float]] | None = None,
     C: float | None = None,
     papers: Sequence[str] = (),
+    ground: str = "",
 ) -> Plan:
     """A Plan with all that every plan must say.
 
@@ -53,6 +54,7 @@ def composed(
         at: part -> the inputs that its law is asked about, to say how far outside its fitted range they lie.
         C: compute asked about in FLOP, where the question has one.
         papers: keys beyond those of the laws, tables and the planner.
+        ground: what it stands on where neither a law nor a table was given, in words.
 
     Raises:
         RefusedError: the estimate itself has no answer.
@@ -82,7 +84,7 @@ def composed(
         expected=Frozen(dict(expected or {})),
         tables=tuple(tables),
         binding=binding,
-        evidence=_grounded(grounds, C, share),
+        evidence=_grounded(grounds, C, share, ground),
         warnings=tuple(distinct),
         assumptions=(*taken, *assumptions),
         citations=_citations(grounds, (*planner.papers, *papers)),
@@ -120,14 +122,14 @@ def _distances(grounds: Grounds, at: Mapping[str, Mapping[str, float]], C: float
     return found
 
 
-def _grounded(grounds: Grounds, C: float | None, share: float) -> Evidence:
+def _grounded(grounds: Grounds, C: float | None, share: float, ground: str) -> Evidence:
     parts = [_evidence.evidence(basis, math.nan if C is None else C, share) for basis in grounds.laws.values()]
     tables = list(grounds.tables.values())
     counts = [e.rows for e in parts if e.rows is not None] + [len(table) for table in tables]
     worst = max((e for e in parts if e.verdict), key=lambda e: _LEVELS.index(e.verdict or "green"), default=None)
     origins = dict.fromkeys(e.draws_from for e in parts if e.draws_from != "none")
     return Evidence(
-        source=_joined([e.source for e in parts] + [table.source for table in tables]),
+        source=_joined([e.source for e in parts] + [table.source for table in tables]) or ground,
         law=_joined([e.law for e in parts]),
         rows=sum(counts) if counts else None,
         verdict=None if worst is None else worst.verdict,

@@ -106,7 +106,8 @@ class Part:
 
     def accepts(self, law: Law) -> bool:
         """Whether a law can play this part."""
-        if law.id in self.laws:
+        # A member of a family, as "mixing-exponential(web, code)", plays its family's part.
+        if law.id in self.laws or (law.id.endswith(")") and law.id.partition("(")[0] in self.laws):
             return True
         return bool(self.inputs) and set(law.inputs) == set(self.inputs) and law.output == self.output
 
@@ -311,7 +312,8 @@ class Plan:
         decision: name -> Decided, in reading order.
         expected: name -> Expected, e.g. "loss".
         tables: what it costs to be wrong, alternatives, conventions, shapes; by `table(id)`.
-        curves: name -> column -> array, for the charts: "profile" along the budget, "frontier" against compute.
+        curves: name -> column -> array, for the charts. The first column goes across, the others up; "lower" and
+            "upper" are a band. With several lines the name says what they are ("loss", "coverage").
         binding: the constraint that binds.
         warnings: findings with level "amber" or "red" ("green" ones say what was checked).
         evidence: what the plan rests on.

@@ -55,7 +55,7 @@ def summary(plan: Plan) -> str:
 
 def _evidence(plan: Plan) -> Iterator[str]:
     e = plan.evidence
-    yield f"{e.source}: {grounded(e)}" + (f", verdict {e.verdict}: {e.headline}" if e.verdict else "")
+    yield f"{e.source or 'The question itself'}: {grounded(e)}" + (f", verdict {e.verdict}: {e.headline}" if e.verdict else "")
     if e.distance is not None and e.seen is not None:
         yield (
             f"{format_short(e.asked, 'flop')} asked, {format_short(e.seen, 'flop')} the largest seen: "
@@ -74,7 +74,7 @@ def grounded(evidence: Evidence) -> str:
     """What kind of ground the plan stands on, in words."""
     e = evidence
     if not e.law:
-        return f"a table of {e.rows} rows" if e.rows is not None else "what the question says, no data"
+        return f"a table of {e.rows} rows" if e.rows is not None else "no data of one's own"
     laws = f"law{'s' if ' + ' in e.law else ''} {e.law}"
     return f"published constants, {laws}" if e.rows is None else f"a fit to {e.rows} runs, {laws}"
 

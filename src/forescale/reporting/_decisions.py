@@ -63,7 +63,7 @@ def decision(plan: Plan, number: int, told: Collection[str] = ()) -> Decision:
 
 def _evidence(evidence: Evidence, binding: str) -> tuple[str, ...]:
     e = evidence
-    said = [f"{e.source}: {grounded(e)}."]
+    said = [f"{e.source or 'The question itself'}: {grounded(e)}."]
     if e.distance is not None and e.seen is not None:
         where = f"{e.distance:.3g} times the largest run" if e.distance > 1 else "not beyond the runs"
         asked, seen = format_short(e.asked, "flop"), format_short(e.seen, "flop")

@@ -61,7 +61,10 @@ def plan(plan: Plan, kind: str | None = None, *, width: int = look.WIDTH) -> loo
 
 
 def curve(plan: Plan, name: str, *, width: int = look.WIDTH) -> look.Spec:
-    """One of the plan's curves: its first column across, the others up, with the band of `lower` and `upper`."""
+    """One of the plan's curves: its first column across, the others up, with the band of `lower` and `upper`.
+
+    The curve's name is the heading; where it has several lines it says what they are, and names their axis.
+    """
     columns = dict(plan.curves[name])
     band = columns.pop("lower", None), columns.pop("upper", None)
     across, *lines = columns
@@ -74,26 +77,20 @@ def curve(plan: Plan, name: str, *, width: int = look.WIDTH) -> look.Spec:
         drawn.append(Series(line, x, columns[line], "line", color=color))
     ups = np.concatenate([np.asarray(series.y, dtype=np.float64) for series in drawn])
     title = name.replace("_", " ").replace("-", " ")
-    up = lines[0] if len(lines) == 1 else _common(plan, lines)
+    up = _titled(plan, lines[0]) if len(lines) == 1 else title
     return xy(
         f"{title[:1].upper()}{title[1:]}",
-        [f"{up} against {across}"],
+        [f"{', '.join(lines)} against {across}"],
         drawn,
         x=_titled(plan, across),
-        y=_titled(plan, up) if len(lines) == 1 else up,
+        y=up,
         log_x=_log(x),
         log_y=_log(ups),
         kind_x=_kind(across),
-        kind_y=_kind(lines[0]) if len(lines) == 1 else _kind(up),
+        kind_y=_kind(lines[0] if len(lines) == 1 else title),
         width=width,
         height=300,
     )
-
-
-def _common(plan: Plan, lines: list[str]) -> str:
-    """What several lines of one chart are: the first names the axis where it is a quantity of the plan."""
-    known = {*plan.decision, *plan.expected, "loss", "FLOP", "error", "tokens", "utility"}
-    return lines[0] if lines[0] in known else "loss" if "loss" in plan.expected else "value"
 
 
 def _titled(plan: Plan, name: str) -> str:
