@@ -161,12 +161,12 @@ def test_nominal_intervals_hold_the_ends_of_the_curves_of_luo(replays: ModuleTyp
 
 
 def test_nominal_intervals_hold_the_ends_of_the_sweeps(replays: ModuleType, whole: list[Any]) -> None:
-    """Every fourth of the 185 curves of Hägele et al.; the benchmark counts all: 89.8 % of 551."""
+    """Every fourth of the 185 curves of Hägele et al.; the benchmark counts all: 88.9 % of 551."""
     some = [w for w in whole if w.set == "epfl_lr_schedules"][::4]
     rows = replays.replay(some, pool_without("epfl_lr_schedules"))
     assert len(rows) > 130
     held = np.mean([r.held for r in rows])
-    assert abs(held - 0.898) < 3 * math.sqrt(0.898 * 0.102 / len(some))  # cuts of one curve go together
+    assert abs(held - 0.889) < 3 * math.sqrt(0.889 * 0.111 / len(some))  # cuts of one curve go together
     assert np.mean([abs(r.future.mean[0] - r.end) for r in rows]) < 0.15 * np.mean(
         [abs(r.last - r.end) for r in rows]
     )

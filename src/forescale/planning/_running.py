@@ -12,7 +12,6 @@ public curves (`benchmarks/replay_curves.py`), whose result is `running.toml`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +27,7 @@ from forescale.core.schedule import Schedule
 from forescale.core.streams import block_streams
 from forescale.laws._schedule import Schedules
 from forescale.laws.annealing import momentum
+from forescale.numerics.averaged import Averaged, averaged, scatter, thinned
 
 Array = NDArray[np.float64]
 
@@ -123,16 +123,6 @@ class Futures:
     along: Array
 
 
-@dataclass(frozen=True, eq=False)
-class _Posterior:
-    """Gaussians of (L0, A, gain), one for each cell of the grid, and the weights of the cells."""
-
-    mean: Array
-    covariance: Array
-    weight: Array
-    noise: float
-
-
 def futures(seen: Seen, options: Sequence[Schedule], pool: Pool, *, level: float = 0.90, seed: int = 0) -> Futures:
     """Where the run ends under each of the options, which share its past.
 
@@ -150,20 +140,25 @@ def futures(seen: Seen, options: Sequence[Schedule], pool: Pool, *, level: float
             )
         )
     raw_step, raw_loss = seen.step[use], seen.loss[use]
-    step, loss = _thinned(raw_step, raw_loss)
+    step, loss = thinned(raw_step, raw_loss, THINNED)
+    step = np.round(step)
     peak, total = seen.past.peak, float(seen.past.total[int(last) - 1])
     steps = np.unique(np.round(np.linspace(last, len(options[0]), 40)))
     # what is done is part of each option: the first one gives the columns of the past as well
     columns = _columns(options[0], np.concatenate([step, steps]), pool.bend, peak, total)
     ahead = columns[:, step.size :]
-    level_of = pool.gain * (peak / PEAK) ** pool.power * float(loss[-1])
-    found = _posterior(columns[:, : step.size], loss, level_of, pool.spread * level_of, scatter(raw_loss))
+    scale = float(loss[-1])
+    gain = pool.gain * (peak / PEAK) ** pool.power * scale
+    found = averaged(
+        columns[:, : step.size], loss, np.array([0.0, 0.1 * scale, gain]),
+        np.array([10.0 * scale, 0.5 * scale, pool.spread * gain]), least=2e-4 * scale, scatter=scatter(raw_loss),
+    )  # fmt: skip
     others = [_columns(one, np.array([float(len(one))]), pool.bend, peak, total) for one in options[1:]]
     ends = np.concatenate([ahead[:, -1:], *others], axis=1)
-    now = _moments(ahead[:, :1], found)[0][0]
-    mean, model = _moments(ends, found)
+    now = found.moments(ahead[:, :1])[0][0]
+    mean, model = found.moments(ends)
     wide = np.sqrt(model**2 + found.noise**2 + (pool.widening * (now - mean)) ** 2)
-    line, spread = _moments(ahead, found)
+    line, spread = found.moments(ahead)
     spread = np.sqrt(spread**2 + (pool.widening * (now - line)) ** 2)
     reach = deviate(level) * spread
     return Futures(
@@ -190,65 +185,13 @@ def _columns(made: Schedule, step: Array, bend: float, peak: float, total: float
     )
 
 
-def _posterior(x: Array, y: Array, gain: float, spread: float, raw: float) -> _Posterior:
-    """Regressions of y (n,) on x (cells, n, 3), the gain with its prior; residuals that go together count less."""
-    n, scale = y.size, float(y[-1])
-    precision = np.diag([1.0 / (10.0 * scale) ** 2, 1.0 / (0.5 * scale) ** 2, 1.0 / spread**2])
-    centre = np.array([0.0, 0.1 * scale, gain])
-
-    def solved(variance: float, share: float) -> tuple[Array, Array, Array, Array]:
-        known = np.einsum("ink,inl->ikl", x, x) * share / variance + precision
-        right = np.einsum("ink,n->ik", x, y) * share / variance + precision @ centre
-        covariance = np.linalg.inv(known)
-        mean = np.einsum("ikl,il->ik", covariance, right)
-        left = y - np.einsum("ink,ik->in", x, mean)
-        off = mean - centre
-        log = -0.5 * (share / variance * (left**2).sum(axis=1) + np.einsum("ik,kl,il->i", off, precision, off))
-        return mean, covariance, left, log + 0.5 * np.linalg.slogdet(covariance)[1]
-
-    left = solved(1e-6 * scale**2, 1.0)[2]
-    sizes = np.sqrt((left**2).sum(axis=1) / max(n - 3, 1))
-    best = left[int(sizes.argmin())]
-    noise = max(float(sizes.min()), 2e-4 * scale)
-    together = float(np.clip(best[1:] @ best[:-1] / max(best @ best, 1e-300), 0.0, 0.9))
-    share = max(n * (1.0 - together) / (1.0 + together), 3.0) / n
-    mean, covariance, _, log = solved(noise**2, share)
-    weight = np.exp(log - log.max())
-    return _Posterior(mean, covariance, weight / weight.sum(), max(noise, raw))
-
-
-def _moments(x: Array, found: _Posterior) -> tuple[Array, Array]:
-    """Mean and standard deviation at points x (cells, k, 3), over all cells."""
-    each = np.einsum("ikp,ip->ik", x, found.mean)
-    own = np.einsum("ikp,ipq,ikq->ik", x, found.covariance, x)
-    mean = found.weight @ each
-    return mean, np.sqrt(found.weight @ (own + (each - mean) ** 2))
-
-
-def _drawn(ends: Array, found: _Posterior, mean: Array, now: float, pool: Pool, seed: int) -> Array:
+def _drawn(ends: Array, found: Averaged, mean: Array, now: float, pool: Pool, seed: int) -> Array:
     rng = block_streams(seed, 1)[0]
-    cell = rng.choice(found.weight.size, size=DRAWS, p=found.weight)
-    root = np.linalg.cholesky(found.covariance)
-    unknown = found.mean[cell] + np.einsum("ipq,iq->ip", root[cell], rng.standard_normal((DRAWS, 3)))
-    values = np.einsum("ikp,ip->ik", ends[cell], unknown)
+    values = found.draws(ends, DRAWS, rng)
     # the form errs the same way for all continuations, in proportion to how far each has to go
     values += pool.widening * (now - mean) * rng.standard_normal((DRAWS, 1))
     values += found.noise * rng.standard_normal((DRAWS, 1))
     return np.concatenate([mean[None], values])
-
-
-def _thinned(step: Array, loss: Array) -> tuple[Array, Array]:
-    if step.size <= THINNED:
-        return step, loss
-    parts = np.array_split(np.arange(step.size), THINNED)
-    means = [(float(step[part].mean()), float(loss[part].mean())) for part in parts]
-    return np.round(np.array([m[0] for m in means])), np.array([m[1] for m in means])
-
-
-def scatter(loss: Array) -> float:
-    """Of one logged loss, from second differences: smooth curves leave none."""
-    bends = np.abs(np.diff(loss, 2))
-    return float(np.median(bends) / 0.6745 / math.sqrt(6.0)) if bends.size else 0.0
 
 
 def deviate(level: float) -> float:

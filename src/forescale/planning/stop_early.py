@@ -22,6 +22,7 @@ from forescale.core.quantity import parse_loss
 from forescale.core.schedule import Schedule
 from forescale.core.schedule_text import Recipe, parse_recipe
 from forescale.fitting._fit import Finding
+from forescale.numerics.averaged import scatter
 from forescale.planning import _running
 from forescale.planning._compose import composed
 from forescale.planning._intervals import decided, interval
@@ -364,7 +365,7 @@ def _curves(seen: Seen, future: Futures, options: list[Option]) -> dict[str, Map
 
 def _rise(loss: Array, last: int, before: int) -> float:
     """Difference of two means that the scatter of the points does not explain; at least a fifth of a per cent."""
-    alone = 3.0 * _running.scatter(loss) * math.sqrt(1.0 / last + 1.0 / before)
+    alone = 3.0 * scatter(loss) * math.sqrt(1.0 / last + 1.0 / before)
     return max(alone, 2e-3 * float(np.median(loss)))
 
 
