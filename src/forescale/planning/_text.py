@@ -55,7 +55,8 @@ def summary(plan: Plan) -> str:
 
 def _evidence(plan: Plan) -> Iterator[str]:
     e = plan.evidence
-    yield f"{e.source or 'The question itself'}: {grounded(e)}" + (f", verdict {e.verdict}: {e.headline}" if e.verdict else "")
+    judged = f", verdict {e.verdict}: {e.headline}" if e.verdict else ""
+    yield f"{e.source or 'The question itself'}: {grounded(e)}{judged}"
     if e.distance is not None and e.seen is not None:
         yield (
             f"{format_short(e.asked, 'flop')} asked, {format_short(e.seen, 'flop')} the largest seen: "
