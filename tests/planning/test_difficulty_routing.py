@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from forescale.core.errors import DataError, QueryError, RefusedError
-from forescale.planning import difficulty_routing as module
+from forescale.planning import difficulty_routing
 from forescale.planning._run import plan
 from forescale.runs.table import Runs
 from forescale.testing.planners import Ladder, PlannerCase
@@ -42,7 +42,7 @@ def problems(count: int = 200, informed: float = 1.0, seed: int = 0) -> Runs:
 
 
 class TestDifficultyRouting(PlannerCase):
-    planners = (module.planner,)
+    planners = (difficulty_routing.planner,)
     grounds: ClassVar = {"difficulty-routing": (problems(),)}
     ladders: ClassVar = {"difficulty-routing": Ladder("target", (0.55, 0.65, 0.75, 0.82), rising=("tokens",))}
     conflicts: ClassVar = {"difficulty-routing": ({"worth": 0.01, "target": 0.5}, {"most_tokens": 5, "target": 0.5})}

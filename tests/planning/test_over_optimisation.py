@@ -17,7 +17,7 @@ from forescale.fitting._fit import Fit
 from forescale.fitting.estimate import fit
 from forescale.laws import find
 from forescale.laws.overoptimisation import kl_of_best_of_n
-from forescale.planning import over_optimisation as module
+from forescale.planning import over_optimisation
 from forescale.planning._run import plan
 from forescale.runs.table import Runs
 from forescale.testing.planners import PlannerCase
@@ -42,7 +42,7 @@ def rl(last: float = 25.0, noise: float = 0.02, seed: int = 0) -> Fit:
 
 
 class TestOverOptimisation(PlannerCase):
-    planners = (module.planner,)
+    planners = (over_optimisation.planner,)
     grounds: ClassVar = {"over-optimisation": (bon(), rl())}
     conflicts: ClassVar = {"over-optimisation": ({"samples": 4, "kl": 1.0},)}
 

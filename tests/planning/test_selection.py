@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from forescale.core.errors import ColumnError, DataError, QueryError, RefusedError
-from forescale.planning import selection as module
+from forescale.planning import selection
 from forescale.planning._run import plan
 from forescale.runs.table import Runs
 from forescale.testing.planners import PlannerCase
@@ -34,7 +34,7 @@ def samples(problems: int = 40, each: int = 16, seed: int = 0, signal: float = 1
 
 
 class TestSelection(PlannerCase):
-    planners = (module.planner,)
+    planners = (selection.planner,)
     grounds: ClassVar = {"selection": (samples(12, 6),)}
 
 

@@ -19,7 +19,7 @@ from forescale.fitting.estimators.thinking_slopes import (
     slopes,
     sums,
 )
-from forescale.planning import thinking as module
+from forescale.planning import thinking
 from forescale.planning._run import plan
 from forescale.runs.table import Runs
 from forescale.testing.planners import PlannerCase
@@ -49,7 +49,7 @@ def judge(
 
 
 class TestThinking(PlannerCase):
-    planners = (module.planner,)
+    planners = (thinking.planner,)
     grounds: ClassVar = {"thinking": (judge(),)}
 
 

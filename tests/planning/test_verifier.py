@@ -23,7 +23,7 @@ from forescale.fitting.estimators.verification import (
     resampled,
     wrong_if_accepted,
 )
-from forescale.planning import verifier as module
+from forescale.planning import verifier
 from forescale.planning._run import plan
 from forescale.runs.table import Runs
 from forescale.testing.planners import Ladder, PlannerCase
@@ -54,7 +54,7 @@ def samples(problems: int = 40, each: int = 12, seed: int = 0) -> Runs:
 
 
 class TestVerifier(PlannerCase):
-    planners = (module.planner,)
+    planners = (verifier.planner,)
     ladders: ClassVar = {
         "verifier": Ladder("cost_wrong", (0.2, 0.6, 0.7, 1.0, 2.0), rising=("precision",), falling=("utility",))
     }
