@@ -254,9 +254,29 @@ def commands() -> str:
     for name in COMMANDS:
         command = group.commands[name]
         blocks.append(_command(name, command, 2))
+        if name == "plan":
+            blocks.append(_plan_options(command.commands["compute-optimal"]))
+            continue
         for sub, inner in sorted(getattr(command, "commands", {}).items()):
             blocks.append(_command(f"{name} {sub}", inner, 3))
     return "\n\n".join(blocks)
+
+
+def _plan_options(command: Any) -> str:
+    """What every question takes; its own fields stand on its page."""
+    own = ("fits", "group", "law", "loss", "out", "style", "as_json")
+    rows = [
+        (
+            ", ".join(f"`{flag}`" for flag in parameter.opts if flag.startswith("-")) or "`FIT...`",
+            parameter.help or "",
+        )
+        for parameter in command.params
+        if parameter.name in own
+    ]
+    said = (
+        "One sub-command for each question, with its fields as options: [the questions](plans.md). All of them take"
+    )
+    return said + "\n\n" + table(("", ""), rows)
 
 
 def _command(name: str, command: Any, depth: int) -> str:

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from inspect import cleandoc, unwrap
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+ROOM = HERE.parent / "src" / "forescale" / "planning"
 MADE = "<!-- made by docs/generate.py: do not edit -->"
 
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
@@ -73,6 +76,7 @@ def _page(planner: Any, table: Table) -> str:
         ),
         "On the command line a field is an option: `--name value`, with `-` for `_`. The answer's JSON schema of the "
         f"question: `fs.planners()[{planner.id!r}].schema()`.",
+        *_warnings(planner, table),
         "## Papers",
         "\n".join(
             f"- {cite.short(key)} {cite.reference(key).link}" if key in known else f"- {key}"
@@ -93,6 +97,64 @@ def _grounds(planner: Any, table: Table) -> list[str]:
         several = f", up to {part.most}" if part.most > 1 else ""
         rows.append((part.name, part.meaning, part.wanted() + several, without))
     return [table(("part", "meaning", "what can play it", "without it"), rows)]
+
+
+SHARED = ("_compose", "_evidence", "_parts", "_plan", "_run")
+"""Modules of the room whose warnings every plan may have: docs/plans.md lists them."""
+
+
+def _warnings(planner: Any, table: Table) -> list[str]:
+    """What this plan may warn of: the findings in its module and in the modules of the room that it is made of."""
+    rows = {
+        code: (f"`{code}`", text)
+        for module in _made_of(unwrap(planner.answer).__module__.rpartition(".")[2])
+        for code, text in _findings(module)
+    }
+    if not rows:
+        return []
+    return ["## What it may warn of", table(("code", "what it says, with its numbers left out"), rows.values())]
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse((ROOM / f"{module}.py").read_text(encoding="utf-8"))
+
+
+def _made_of(module: str) -> list[str]:
+    """The module and, one after another, the private modules of the room that it imports."""
+    found = [module]
+    for name in found:
+        for node in ast.walk(_tree(name)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("forescale.planning"):
+                last = (node.module or "").rpartition(".")[2]
+                near = [alias.name for alias in node.names] if last == "planning" else [last]
+                found += [
+                    n
+                    for n in near
+                    if n.startswith("_") and n not in (*SHARED, *found) and (ROOM / f"{n}.py").exists()
+                ]
+    return found
+
+
+def _findings(module: str) -> list[tuple[str, str]]:
+    """(code, text) of each finding, its numbers as an ellipsis."""
+    found = []
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding":
+            code = node.args[0] if node.args else None
+            if isinstance(code, ast.Constant) and len(node.args) > 2:
+                found.append((str(code.value), _said(node.args[2])))
+    return found
+
+
+def _said(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_said(part) if isinstance(part, ast.Constant) else "…" for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _said(node.left) + _said(node.right)
+    return "…"
 
 
 def _shown(field: Any) -> str:

@@ -207,6 +207,7 @@ def test_every_finding_is_documented() -> None:
     for code in findings("judge") - {"score"}:
         assert f"`{code}`" in judged, code
     planned = text_of("plans.md") + text_of("next_runs.md")
+    planned += "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "plans").glob("*.md"))
     for code in findings("planning"):
         assert f"`{code}`" in planned, code
 
