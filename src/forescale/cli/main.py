@@ -23,7 +23,7 @@ COMMANDS = {
     "fit": "Fit a law, or without --law the laws that extrapolate best: certified optimum, intervals, verdict.",
     "predict": "Loss at points of your choice, with two bands; --record keeps it for later scoring.",
     "score": "Compare recorded predictions with the runs that came.",
-    "plan": "Turn a fit into a decision: compute-optimal, reach, next-runs.",
+    "plan": "Answer a question with intervals: what to train, how a task will go, how to serve.",
     "backtest": "Hide the largest runs, predict them, report errors and coverage.",
     "compare": "Two arms or more over the range of their runs: who is better where, crossing, savings.",
     "benchmark": "The extrapolation benchmark: every law and method on public sweeps whose larger runs are hidden.",
