@@ -186,6 +186,22 @@ def test_a_sweep_decides() -> None:
     assert "switch" not in {w.code for w in ask(table, scale=4, epochs=100).warnings}
 
 
+def test_epochs_speak_of_resnet_rs_alone() -> None:
+    """Another way does not ask which arm is better: no word of the switch."""
+    found = ask(scale=4, epochs=60, way="fast")
+    assert not found.warnings
+    assert not any("epochs" in text for text in found.assumptions)
+
+
+@pytest.mark.parametrize(("column", "value"), [("C", 0.0), ("loss", math.nan), ("epochs", -1.0)])
+def test_sweeps_with_holes(column: str, value: float) -> None:
+    one = sweep()
+    spoilt = one[column].copy()
+    spoilt[3] = value
+    with pytest.raises(DataError, match=column):
+        ask(one.with_column(column, spoilt), scale=4, epochs=30)
+
+
 def test_bad_sweeps() -> None:
     with pytest.raises(DataError, match="depth and width"):
         ask(sweep(arms=("depth", "resolution")), scale=4, epochs=30)
@@ -207,6 +223,10 @@ def test_what_is_needed_is_named() -> None:
         ask(scale=4, way="resnet-rs")
     with pytest.raises(QueryError, match="scale and phi"):
         ask(epochs=350)
+    with pytest.raises(QueryError, match="share"):
+        ask(scale=4, way="width", share=0.3)
+    with pytest.raises(QueryError, match="whole"):
+        ask(phi=-30)
 
 
 def test_rounding_is_said() -> None:

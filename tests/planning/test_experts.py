@@ -121,7 +121,7 @@ def test_memory_is_filled(room: float) -> None:
     assert found["N_total"].value <= room
     most = 1e9 * (1 + 0.309 * number)
     assert most > room or number == 512
-    assert ("memory" if number < 512 else "most_experts") in found.binding
+    assert ("total" if number < 512 else "most_experts") in found.binding
     assert ask(N="1B", memory=room * 2 / 1e9)["experts"].value == number
 
 
@@ -144,6 +144,46 @@ def test_a_dense_model_needs_less_memory() -> None:
     """Routing saves compute, not memory: less than the dense model's memory is refused."""
     with pytest.raises(RefusedError, match="No routed model"):
         ask(dense="7B", memory=13)
+
+
+@pytest.mark.parametrize(
+    ("query", "binding"),
+    [
+        ({"N": "1B", "memory": 2.2}, "memory = 2.2 GB"),
+        ({"N": "1B", "total": "1B"}, "total = 1B"),
+        ({"N": "1B", "most_experts": 1}, "most_experts = 1"),
+        ({"dense": "7B", "experts": 1}, "experts = 1"),
+        ({"dense": "7B", "memory": 14.2}, "memory = 14.2 GB"),
+    ],
+)
+def test_one_expert_has_its_reason(query: dict[str, Any], binding: str) -> None:
+    """Below the cutoff experts help: it is the limit that leaves none."""
+    found = ask(**query)
+    assert found["experts"].value == 1
+    assert found["N_equivalent"].value == pytest.approx(found["N"].value, rel=1e-9)
+    assert found.binding == binding
+    assert found.headline.startswith(f"One expert, which is a dense model: {binding}")
+    assert "above-cutoff" not in {w.code for w in found.warnings}
+
+
+def test_above_the_cutoff_nothing_matches_but_the_dense_model() -> None:
+    found = ask(dense="10T", experts=64)
+    assert found["experts"].value == 1
+    assert found.binding.startswith("N_cutoff")
+    assert found.headline.startswith("Do not route")
+
+
+def test_what_experts_are_worth_along_the_curves() -> None:
+    """The curves against a root of the law, at every point."""
+    found = ask(N="1B", memory=80)
+    numbers = found.curves["experts"]
+    for number, equal in list(zip(numbers["experts"], numbers["dense N"]))[::10]:
+        goal = float(LAW(P, N=1e9, experts=number))
+        same = brentq(lambda n, goal=goal: float(LAW(P, N=10**n, experts=1)) - goal, 4, 18, xtol=1e-14)
+        assert equal == pytest.approx(10**same, rel=1e-6)
+    sizes = found.curves["worth"]
+    for N, worth in list(zip(sizes["N"], sizes["64 experts"]))[::10]:
+        assert float(LAW(P, N=N, experts=64)) == pytest.approx(float(LAW(P, N=N * worth, experts=1)), rel=1e-9)
 
 
 def test_held_experts_are_kept() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from scipy.optimize import brentq
 
 from forescale.core.errors import InputError, QuantityError, QueryError, RefusedError
+from forescale.fitting._fit import Fit
 from forescale.fitting.estimate import fit
 from forescale.fitting.published import published
 from forescale.laws import find
@@ -46,6 +48,12 @@ def ask(*given: Any, **query: Any) -> Plan:
     return plan("vocabulary", *given, **{"N": "7B", **query})
 
 
+def no_penalty() -> Fit:
+    """A law of the loss in which a small vocabulary costs nothing."""
+    bare = published("vocabulary:tao2024")
+    return replace(bare, params={**bare.params, "A2": 1e-12})
+
+
 def entries(found: Plan, row: int) -> float:
     return float(found.table("alternatives").column("V")[row] or math.nan)
 
@@ -55,7 +63,9 @@ class TestVocabulary(PlannerCase):
     ladders: ClassVar = {
         "vocabulary": Ladder("N", ("100M", "1B", "7B", "70B"), rising=("N_embedding", "C"), falling=("share",))
     }
-    conflicts: ClassVar = {"vocabulary": [{"mfu": 0.4}]}
+    conflicts: ClassVar = {
+        "vocabulary": [{"mfu": 0.4}, {"mfu": 0.4, "budget": "1e22 FLOP"}, {"N": "7B", "budget": "1e10 FLOP"}]
+    }
 
 
 class TestByLoss(PlannerCase):
@@ -195,14 +205,41 @@ def test_beyond_the_tokenizers_is_said() -> None:
     assert "large-vocabulary" in {w.code for w in ask(published("vocabulary:tao2024"), N="300B").warnings}
 
 
+@pytest.mark.parametrize("query", [{"N": 1}, {"N": 1e30}, {"width": 100_000_000}])
+def test_what_nobody_builds_is_refused(query: dict[str, Any]) -> None:
+    with pytest.raises(RefusedError, match=r"would take .* entries"):
+        ask(**query)
+
+
+def test_what_a_law_does_not_know_stays_out_of_the_text() -> None:
+    """A law of the loss without a best vocabulary, beside a line that has one."""
+    found = ask(no_penalty(), published("vocabulary-size:tao2024-isoflop"), budget=1e23)
+    assert math.isnan(float(found.table("alternatives").column("V")[4] or math.nan))
+    assert "nan" not in found.headline
+    told = {w.code: w.text for w in found.warnings}
+    assert "not known there" in told["not-compute-optimal"]
+    assert not any("nan" in text for text in told.values())
+
+
+def test_rounding_is_said() -> None:
+    found = ask(multiple=65_536)
+    assert found["vocab_size"].value == 65_536
+    assert "rounding" in {w.code for w in found.warnings}
+    plain = ask()
+    assert "rounding" not in {w.code for w in plain.warnings}
+
+
+def test_the_headline_says_who_decides_and_what_others_say() -> None:
+    """By the text as by the table."""
+    for found, how in ((ask(), "read off"), (ask(published("vocabulary:tao2024")), "by the law of the loss")):
+        assert "disagree: 26,595 to 92,424" in found.headline
+        assert how in found.headline
+
+
 def test_no_lowest_point_is_refused() -> None:
     """Without a penalty for a small vocabulary the smallest is best: there is no decision."""
-    from dataclasses import replace
-
-    bare = published("vocabulary:tao2024")
-    bare = replace(bare, params={**bare.params, "A2": 1e-12})
     with pytest.raises(RefusedError, match="no lowest point"):
-        ask(bare)
+        ask(no_penalty())
 
 
 @pytest.mark.parametrize(

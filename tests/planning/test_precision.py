@@ -245,6 +245,21 @@ def test_no_loss_exceeds_guessing() -> None:
     assert max(after) <= math.log(50_304) * (1 + 1e-12)
 
 
+def test_the_headline_says_what_is_cut() -> None:
+    """What the text adds up is what the decision compares: the loss that is left, guessing at most."""
+    found = ask(N="7B", D="100T", bits=2)
+    before, small = (float(find("chinchilla")(BASE, N=N, D=1e14)) for N in (7e9, 7e9 / 8))
+    assert found["loss"].value == pytest.approx(math.log(50_304), rel=1e-12)
+    assert f"adds {math.log(50_304) - before:.3g} to" in found.headline
+    assert f"add {small - before:.3g}." in found.headline
+    assert "worth next to none of the parameters" in found.headline
+
+
+def test_a_model_that_guesses_is_refused() -> None:
+    with pytest.raises(RefusedError, match="no better than guessing"):
+        ask(N=1, D=1)
+
+
 def test_far_from_the_runs_is_said() -> None:
     codes = {w.code for w in ask(N="70B", D="15T").warnings}
     assert {"distance-D", "distance-N"} <= codes

@@ -46,7 +46,14 @@ class TestShape(PlannerCase):
         "shape": Ladder("budget", (1e19, 1e20, 1e21, 1e22), rising=("width", "depth", "aspect", "N", "D"))
     }
     scaled: ClassVar = {"budget": "FLOP"}
-    conflicts: ClassVar = {"shape": [{"least_aspect": 100, "most_aspect": 10}, {"budget": "1e21 FLOP", "mfu": 0.4}]}
+    conflicts: ClassVar = {
+        "shape": [
+            {"least_aspect": 100, "most_aspect": 10},
+            {"budget": "1e21 FLOP", "mfu": 0.4},
+            {"params": 1e30, "budget": "1e21 FLOP"},
+            {"params": 100, "vocab": 50_304},
+        ]
+    }
 
 
 class TestHeld(PlannerCase):
@@ -204,8 +211,12 @@ def test_shapes_that_can_be_built() -> None:
 
 def test_ever_fewer_tokens_are_refused() -> None:
     """By these constants N grows as C^.7: at 1e23 FLOP the law wants less than a token per parameter."""
-    with pytest.raises(RefusedError, match="towards larger models"):
+    with pytest.raises(RefusedError, match=r"towards larger models.*params=28\.9B"):
         ask(budget=1e23)
+    empty = ask(budget=1e21).table("budgets")
+    assert empty.rows[-1][1] is None or math.isnan(float(empty.rows[-1][1]))
+    assert "no best size" in empty.note
+    assert ask(budget=1e19).table("budgets").note == ""
     assert ask(budget=1e23, params="30B")["N"].value == 30e9
     assert "ratio" in {w.code for w in ask(budget=1e22).warnings}
     assert "ratio" not in {w.code for w in ask(budget=1e20).warnings}

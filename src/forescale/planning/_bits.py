@@ -184,7 +184,7 @@ def curves(asked: Asked) -> Frozen[str, Frozen[str, Array]]:
     few = asked.after(query.N, query.bits, D)[0]
     tokens = Frozen({"D": D, f"{query.bits:g} bits": few, "16 bits": asked.trained(query.N, D)[0]})
     memory = Frozen({"bits": bits, "loss": asked.after(query.N * query.bits / bits, bits)[0]})
-    return Frozen({"tokens": tokens, "memory": memory})
+    return Frozen({"loss": tokens, "in the same memory": memory})
 
 
 # ------------------------------------------------------------------------------------------------- while training

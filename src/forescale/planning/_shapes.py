@@ -218,11 +218,13 @@ def budgets_table(asked: Asked, C: float) -> Table:
             ("D", "tokens"), ("loss", "loss"),
         ),
         tuple(lines),
+        "" if np.isfinite(N).all() else f"-: no best size between {RATIOS[0]:g} and {RATIOS[1]:,.0f} tokens per "
+        "parameter.",
     )  # fmt: skip
 
 
 def curves(asked: Asked, plan: Best, C: float, level: float) -> Frozen[str, Frozen[str, Array]]:
-    """Loss above that of the plan over width / depth, for the same parameters and tokens."""
+    """Loss above the lowest over width / depth, for the same parameters and tokens."""
     aspect = of_estimate(plan.shape.aspect) * np.geomspace(1 / 16, 16, 65)
     N = np.broadcast_to(plan.N[:, None], (plan.N.size, aspect.size))
     loss = asked.loss(asked.of_aspect(N, aspect), N, C)

@@ -63,6 +63,11 @@ class Asked:
         held = self.server.memory / 1e9
         return held if self.query.memory is None else min(held, self.query.memory)
 
+    def within(self, bill: Bill) -> NDArray[np.bool_]:
+        """Whether the limits of memory and time hold."""
+        longest = math.inf if self.query.milliseconds is None else self.query.milliseconds
+        return np.asarray((bill.gigabytes <= self.room) & (bill.milliseconds <= longest))
+
     def factor(self, P: Any) -> Array:
         """(B,) or, for P of shape (m,) that is not (B,), (B, m): 1 + k ln P."""
         k = self.grounds.param("loss", "k")
@@ -122,12 +127,13 @@ class Asked:
         worth = self.factor(some) * N
         loss = self.grounds.values("loss", N=N, P=some)[0]
         own, rival = self.bill(N, some), self.bill(worth, 1.0)
+        fits = self.within(own)
         lines: list[Row] = [
             (
                 some[i], float(loss[i]), float(worth[i]), float(own.gigabytes[i]), float(rival.gigabytes[i]),
                 float(own.milliseconds[i]), float(rival.milliseconds[i]),
                 *(() if own.dollars is None or rival.dollars is None else (own.dollars[i], rival.dollars[i])),
-                "yes" if _fits(self, own, i) else "no",
+                "yes" if fits[i] else "no",
             )
             for i in range(some.size)
         ]  # fmt: skip
@@ -174,7 +180,7 @@ class Asked:
         return Frozen(
             {
                 "worth": Frozen({"P": number, "factor": worth[0], **band}),
-                "time": Frozen({"batch": batch, "ms": own, "ms single": rival}),
+                "milliseconds": Frozen({"batch": batch, "streams": own, "single model": rival}),
             }
         )
 
@@ -193,8 +199,7 @@ def choice(
     query: StreamsQuery, asked: Asked, bill: Bill, known: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """(B,) which number of streams, and whether any fits: for a size the most, for a single model the fewest."""
-    longest = math.inf if query.milliseconds is None else query.milliseconds
-    fits = np.asarray((bill.gigabytes <= asked.room) & (bill.milliseconds <= longest) & known)
+    fits = asked.within(bill) & known
     any_fits = np.asarray(fits.any(axis=1))
     if known[0].any() and not any_fits[0]:
         raise _nothing_fits(query, asked, bill)
@@ -216,11 +221,6 @@ def _nothing_fits(query: StreamsQuery, asked: Asked, bill: Bill) -> QueryError:
             "a smaller model, more devices, fewer bits, or a longer time",
         )
     )
-
-
-def _fits(asked: Asked, bill: Bill, i: int) -> bool:
-    slow = asked.query.milliseconds is not None and bill.milliseconds[i] > asked.query.milliseconds
-    return bool(bill.gigabytes[i] <= asked.room and not slow)
 
 
 def increases(own: Bill, rival: Bill, base: Bill) -> tuple[Array, Array] | None:

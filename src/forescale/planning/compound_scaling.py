@@ -69,20 +69,31 @@ def answer(grounds: Grounds, query: CompoundScalingQuery) -> Plan:
     """The plan of a larger image model.
 
     Raises:
-        QueryError: neither or both of scale and phi, a law of time without activations.
-        DataError: a sweep that does not hold both arms.
+        QueryError: neither or both of scale and phi, a share for a way that has none, a law of time without
+            activations, a model too small for whole layers and channels.
+        DataError: a sweep that does not hold both arms, or numbers in it that are not positive.
         RefusedError: constants without an answer.
     """
     scale = _scale(query)
     sweep = _sweep(grounds.tables["arms"]) if grounds.has("arms") else None
     arm = _arm(query, sweep)
     way = query.way or ("resnet-rs" if query.epochs is not None else "fast")
+    if "share" in query.model_fields_set and way != "fast":
+        raise QueryError(message(f"share = {query.share:g} with way = {way!r}", "way = 'fast', which alone has one"))
     if way == "resnet-rs" and arm is None:
         raise QueryError(
             message("way = 'resnet-rs' without epochs", "epochs: depth for long training, width for short")
         )
     ways = _ways(query.share, arm)
     new = _rounded(query, factors(ways[way], scale))
+    if abs(math.log(new.flop / scale)) > math.log(2.0):
+        raise QueryError(
+            message(
+                f"scale = {scale:.3g} of {query.depth} layers, {query.width} channels and {query.resolution} pixels: "
+                f"whole ones have {new.flop:.3g} times the FLOP",
+                "a scale that whole layers, channels and pixels can follow",
+            )
+        )
     level = grounds.level
     decision: dict[str, Decided] = {
         "depth": Decided(round(query.depth * new.depth), None, None, "count", "layers"),
@@ -98,7 +109,7 @@ def answer(grounds: Grounds, query: CompoundScalingQuery) -> Plan:
     )
     whole = np.isfinite(slower)
     if query.seconds is not None:
-        decision["seconds"] = decided(query.seconds * slower, "", level, "seconds of the new model")
+        decision["seconds"] = decided(query.seconds * slower, "s", level, "time of the new model")
     if grounds.has("error"):
         before, after = _errors(grounds, query, slower)
         whole &= np.isfinite(after)
@@ -115,13 +126,16 @@ def answer(grounds: Grounds, query: CompoundScalingQuery) -> Plan:
         query,
         headline=_headline(query, way, arm, decision, new),
         decision=decision,
-        binding=f"scale = {scale:.4g}",
+        binding=f"scale = {scale:.4g}" if query.phi is None else f"phi = {query.phi:g}",
         tables=tables,
         curves=_curves(ways, scale),
-        warnings=_warnings(query, scale, new, arm, sweep),
-        assumptions=_assumptions(grounds, query),
+        warnings=_warnings(query, scale, new, way, sweep),
+        assumptions=_assumptions(grounds, way),
         answered=whole,
-        at={"time": {} if query.acts is None else {"acts": query.acts * new.activations}},
+        at={
+            "time": {} if query.acts is None else {"acts": query.acts * new.activations},
+            "error": {} if query.seconds is None else {"seconds": query.seconds * of_estimate(slower)},
+        },
     )
 
 
@@ -204,6 +218,9 @@ class _Sweep:
 def _sweep(table: Runs) -> _Sweep:
     """Compare the arms at equal compute, epochs by epochs. Raises DataError where one is missing."""
     epochs, C, loss, arms = table["epochs"], table["C"], table["loss"], table.labels["group"]
+    for name, values in (("epochs", epochs), ("C", C), ("loss", loss)):
+        if not (np.isfinite(values) & (values > 0)).all():
+            raise DataError(message(f"a sweep whose {name} is not positive everywhere", "positive numbers"))
     if not {"depth", "width"} <= set(arms.tolist()):
         raise DataError(message("a sweep whose group is " + ", ".join(sorted(set(arms.tolist()))), "depth and width"))
     some: list[float] = []
@@ -291,10 +308,15 @@ def _sensitivity(scale: float) -> Table:
 
 
 def _curves(ways: Mapping[str, Scaling], scale: float) -> Frozen[str, Frozen[str, Array]]:
-    """Activations of each way against the FLOP."""
+    """Activations of each way against the FLOP; depth and resolution take as many."""
     grid = np.geomspace(1.0, max(scale, 2.0) ** 2, 33)
-    lines = {name: np.array([factors(way, float(s)).activations for s in grid]) for name, way in ways.items()}
-    return Frozen({"activations": Frozen({"FLOP": grid, **lines})})
+    lines = {
+        name: np.array([factors(way, float(s)).activations for s in grid])
+        for name, way in ways.items()
+        if name != "resolution"
+    }
+    lines["depth, resolution"] = lines.pop("depth")
+    return Frozen({"activations": Frozen({"scale": grid, **lines})})
 
 
 # --------------------------------------------------------------------------------------------------- what to say
@@ -304,8 +326,8 @@ def _headline(
     query: CompoundScalingQuery, way: str, arm: str | None, decision: Mapping[str, Decided], new: Factors
 ) -> str:
     size = " and ".join(
-        [f"{decision['depth'].value:.0f} layers of {decision['width'].value:.0f} channels",
-         f"{decision['resolution'].value:.0f} pixels"]
+        [f"{decision['depth'].value:,.0f} layers of {decision['width'].value:,.0f} channels",
+         f"{decision['resolution'].value:,.0f} pixels"]
     )  # fmt: skip
     reason = f": scale {arm} at {query.epochs:g} epochs" if way == "resnet-rs" else ""
     return (
@@ -315,7 +337,7 @@ def _headline(
 
 
 def _warnings(
-    query: CompoundScalingQuery, scale: float, new: Factors, arm: str | None, sweep: _Sweep | None
+    query: CompoundScalingQuery, scale: float, new: Factors, way: str, sweep: _Sweep | None
 ) -> list[Finding]:
     found: list[Finding] = []
     if abs(math.log(new.flop / scale)) > 0.1:
@@ -326,7 +348,9 @@ def _warnings(
                 f"Whole layers, channels and pixels make {new.flop:.3g} times the FLOP of the {scale:.3g} asked for.",
             )
         )
-    if arm is not None and sweep is None and SHORT < (query.epochs or 0.0) < LONG:
+    if way != "resnet-rs" or query.epochs is None:
+        return found
+    if sweep is None and SHORT < query.epochs < LONG:
         found.append(
             Finding(
                 "switch",
@@ -335,7 +359,7 @@ def _warnings(
                 "Sweep both arms at two numbers of epochs and give the table (epochs, C, loss, group).",
             )
         )
-    if sweep is not None and query.epochs is not None and not sweep.epochs[0] <= query.epochs <= sweep.epochs[-1]:
+    if sweep is not None and not sweep.epochs[0] <= query.epochs <= sweep.epochs[-1]:
         found.append(
             Finding(
                 "outside-sweep",
@@ -346,7 +370,7 @@ def _warnings(
     return found
 
 
-def _assumptions(grounds: Grounds, query: CompoundScalingQuery) -> list[str]:
+def _assumptions(grounds: Grounds, way: str) -> list[str]:
     said = [
         "FLOP go as depth width^2 resolution^2, activations as depth width resolution^2: not so with grouped or "
         "depthwise convolutions.",
@@ -356,7 +380,7 @@ def _assumptions(grounds: Grounds, query: CompoundScalingQuery) -> list[str]:
         said.append(
             "Time is taken to follow activations, as on accelerators; a fit of times (runtime-power) says it."
         )
-    if query.epochs is not None and not grounds.has("arms"):
+    if way == "resnet-rs" and not grounds.has("arms"):
         said.append(
             f"Depth for long training, width for short (Bello et al.: {LONG:g} and {SHORT:g} epochs); the switch "
             "between them is taken halfway in log epochs, and is a matter of the recipe."

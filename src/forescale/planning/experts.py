@@ -10,7 +10,7 @@ model that is to be matched, the answer is the smallest routed one.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ def answer(grounds: Grounds, query: ExpertsQuery) -> Plan:
     edge = cutoff(**asked.constants("b", "c"))
     if query.dense is not None:
         N, experts = asked.matching(query.dense)
-        pays = experts > 1
+        pays = edge > N
     else:
         N = np.full(grounds.rows, float(query.N or 0))
         pays = edge > N
@@ -106,16 +106,17 @@ def answer(grounds: Grounds, query: ExpertsQuery) -> Plan:
         "N_cutoff": decided(edge, "parameters", level, "N above which experts hurt"),
         "saturation": decided(asked.saturation(experts), "%", level, "of what endless experts would bring"),
     }
-    alone = _Asked(first(grounds), query, asked.room)
-    n, e = of_estimate(N), of_estimate(experts)
+    alone = replace(asked, grounds=first(grounds))
+    n, e, saved = of_estimate(N), of_estimate(experts), of_estimate(plain - loss)
     tables = [alone.choices(n, e), alone.sizes(n, e), _routers(n, e)]
+    binding = _binding(query, e, bool(pays[0]))
     return composed(
         grounds,
         planner,
         query,
-        headline=_headline(query, n, e, of_estimate(equivalent), of_estimate(total), of_estimate(plain - loss)),
+        headline=_headline(query, n, e, of_estimate(equivalent), of_estimate(total), saved, bool(pays[0]), binding),
         decision=decision,
-        binding=_binding(query, e, bool(pays[0]), asked.room),
+        binding=binding,
         expected={"loss": expected(grounds.laws["loss"], "nats/token", "loss (nats/token)", N=n, experts=e)},
         tables=tables,
         curves=asked.curves(n),
@@ -174,8 +175,11 @@ class _Asked:
         return self.grounds.values("loss", N=N[:, None], experts=experts[:, None])[:, 0]
 
     def dense(self, N: Array, experts: Array) -> Array:
-        """(B,) parameters of the dense model of equal loss."""
-        return np.asarray(dense_equivalent(self.loss(N, experts), **self.constants("a", "b", "c", "d", "E_start")))
+        """(B,) or (B, k) parameters of the dense model of equal loss."""
+        loss = self.loss(N, experts)
+        known = self.constants("a", "b", "c", "d", "E_start")
+        shape = (-1, *[1] * (loss.ndim - 1))
+        return np.asarray(dense_equivalent(loss, **{name: values.reshape(shape) for name, values in known.items()}))
 
     def allowed(self, N: Array) -> Array:
         """Most experts at N: the number held, else what memory and the caller leave."""
@@ -264,22 +268,20 @@ class _Asked:
 
     def curves(self, N: float) -> Frozen[str, Frozen[str, Array]]:
         """What experts are worth: against their number at N, and against N for three numbers."""
-        number = np.geomspace(1.0, 1024.0, 41)
-        worth = self._dense_grid(np.full(41, N), number)
+        number, sizes = np.geomspace(1.0, 1024.0, 41), N * np.geomspace(1e-2, 1e3, 41)
+        worth = self.dense(np.full((self.grounds.rows, 1), N), number)
         ends = [interval(column, self.grounds.level) or (np.nan, np.nan) for column in worth.T]
         band = {} if self.grounds.rows == 1 else {"lower": np.array(ends)[:, 0], "upper": np.array(ends)[:, 1]}
-        sizes = N * np.geomspace(1e-2, 1e3, 41)
-        across = {f"{e} experts": self._dense_grid(sizes, np.full(41, float(e)))[0] / sizes for e in (8, 64, LARGEST)}
+        alone = replace(self, grounds=first(self.grounds))
+        across = {
+            f"{e} experts": alone.dense(sizes[None, :], np.array(float(e)))[0] / sizes for e in (8, 64, LARGEST)
+        }
         return Frozen(
             {
                 "experts": Frozen({"experts": number, "dense N": worth[0], **band}),
-                "sizes": Frozen({"N": sizes, **across}),
+                "worth": Frozen({"N": sizes, **across}),
             }
         )
-
-    def _dense_grid(self, N: Array, experts: Array) -> Array:
-        known = {k: v[:, None] for k, v in self.constants("a", "b", "c", "d", "E_start").items()}
-        return np.asarray(dense_equivalent(self.grounds.values("loss", N=N, experts=experts), **known))
 
 
 def _routers(N: float, experts: float) -> Table:
@@ -305,25 +307,43 @@ def _routers(N: float, experts: float) -> Table:
 # --------------------------------------------------------------------------------------------------- what to say
 
 
-def _headline(query: ExpertsQuery, N: float, experts: float, equal: float, total: float, saved: float) -> str:
+def _headline(
+    query: ExpertsQuery,
+    N: float,
+    experts: float,
+    equal: float,
+    total: float,
+    saved: float,
+    pays: bool,
+    binding: str,
+) -> str:
     if experts == 1:
-        return f"Do not route: at {format_short(N)} parameters per token more experts than one do not help."
+        size = f"{format_short(N)} parameters per token"
+        if not pays:
+            return f"Do not route: at {size} more experts than one do not help."
+        return f"One expert, which is a dense model: {binding} leaves no more to {size}."
     memory = show(total * query.bits / 8e9, "GB")
-    wanted = "" if query.dense is None else f" instead of a dense model of {format_short(query.dense)}"
+    change = f"{abs(saved):.3g} {'below' if saved > 0 else 'above'}"
+    if query.dense is not None:
+        return (
+            f"{experts:,.0f} experts for {format_short(N)} parameters per token match a dense model of "
+            f"{format_short(query.dense)} at {show(100 * N / equal, '%')} of its compute; {format_short(total)} "
+            f"parameters in all, {memory}."
+        )
     return (
-        f"{experts:,.0f} experts for {format_short(N)} parameters per token{wanted}: worth a dense model of "
+        f"{experts:,.0f} experts for {format_short(N)} parameters per token: worth a dense model of "
         f"{format_short(equal)} ({show(equal / N, 'x')} the compute), {format_short(total)} parameters in all, "
-        f"{memory} GB; loss {saved:.3g} below that of the dense {format_short(N)}."
+        f"{memory}; loss {change} that of the dense {format_short(N)}."
     )
 
 
-def _binding(query: ExpertsQuery, experts: float, pays: bool, room: float) -> str:
-    if query.experts is not None:
+def _binding(query: ExpertsQuery, experts: float, pays: bool) -> str:
+    if query.experts == experts:
         return f"experts = {query.experts}"
     if not pays:
         return "N_cutoff: above it experts do not help"
-    if experts < query.most_experts and math.isfinite(room):
-        return f"memory for {format_short(room)} parameters"
+    if experts < query.most_experts:
+        return f"memory = {query.memory:g} GB" if query.memory else f"total = {format_short(query.total or 0.0)}"
     return f"most_experts = {query.most_experts}" + (
         ", the largest number that was trained" if query.most_experts == LARGEST else ""
     )

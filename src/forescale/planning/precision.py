@@ -62,7 +62,7 @@ def answer(grounds: Grounds, query: PrecisionQuery) -> Plan:
     Raises:
         QueryError: a budget in device time or dollars, or too small.
         QuantityError: an unknown device.
-        RefusedError: constants without an answer.
+        RefusedError: constants without an answer, or a model that the law of the loss puts above guessing.
     """
     asked, alone = Asked(grounds, query), Asked(first(grounds), query)
     before = asked.trained(query.N)[:, 0]
@@ -73,6 +73,13 @@ def answer(grounds: Grounds, query: PrecisionQuery) -> Plan:
     whole = np.isfinite(gain) & np.isfinite(rise) & np.isfinite(bits_trained)
     if not whole[0]:
         raise refused("a loss before or after quantising is not finite", "finite constants of all laws")
+    if before[0] >= asked.guessing:
+        raise refused(
+            f"The loss of {format_short(query.N)} parameters on {format_short(query.D)} tokens would be "
+            f"{before[0]:.4g} in 16 bits, no better than guessing among {query.vocab:,} words ({asked.guessing:.4g})",
+            "a model that the law of the loss knows",
+            "a larger N or D",
+        )
     share, memory = asked.size_of(after), asked.best_at_memory()
     server = serving.Server(device(query.device))
     few, full = (_bits.decoder(query, bits) for bits in (query.bits, FULL))
@@ -86,6 +93,7 @@ def answer(grounds: Grounds, query: PrecisionQuery) -> Plan:
     decision: dict[str, Decided] = {
         "gain": decided(gain, "loss", level, f"loss saved by {said} against 16 in the same memory"),
         "rise": decided(rise, "loss", level, f"loss that quantising to {said} adds"),
+        "loss": decided(after, "loss", level, "loss that is left after quantising"),
         "N_equivalent": decided(share * query.N, "parameters", level, "parameters of equal loss in 16 bits, same D"),
         "compute_lost": decided(lost, "%", level, "training compute lost, at the same D/N"),
         "gigabytes": Decided(float(few.weight_bytes) / 1e9, None, None, "GB", f"GB of weights in {said}"),
@@ -117,7 +125,7 @@ def answer(grounds: Grounds, query: PrecisionQuery) -> Plan:
         grounds,
         planner,
         query,
-        headline=_headline(query, before[0], rise[0], gain[0], share[0], float(slow / fast), memory.bits[0]),
+        headline=_headline(query, before[0], after[0], gain[0], share[0], float(slow / fast), memory.bits[0]),
         decision=decision,
         binding=f"the memory of {format_short(query.N)} parameters in {said}",
         tables=tables,
@@ -125,7 +133,12 @@ def answer(grounds: Grounds, query: PrecisionQuery) -> Plan:
         warnings=_warnings(asked, before, rise, gain, memory),
         assumptions=_assumptions(grounds, query),
         answered=whole,
-        at={"loss": asked_of, "quantised": {**asked_of, "bits": query.bits}, "format": asked_of},
+        at={
+            "loss": asked_of,
+            "quantised": {**asked_of, "bits": query.bits},
+            "format": asked_of,
+            "integer": asked_of,
+        },
     )
 
 
@@ -139,14 +152,16 @@ def _flop(query: PrecisionQuery) -> float:
 
 
 def _headline(
-    query: PrecisionQuery, before: float, rise: float, gain: float, share: float, faster: float, best: float
+    query: PrecisionQuery, before: float, after: float, gain: float, share: float, faster: float, best: float
 ) -> str:
     smaller = format_short(query.N * query.bits / FULL)
+    worth = f"{100 * share:.2g} %" if share >= 1e-4 else "next to none"
+    verdict = "Quantise" if gain > 0 else "Do not quantise"
     least = f"; {best:.2g} bits are best in that memory" if math.isfinite(best) else ""
     return (
-        f"{'Quantise' if gain > 0 else 'Do not quantise'} to {query.bits:g} bits: that adds {rise:.3g} to a loss of "
-        f"{before:.4g}, {smaller} parameters in 16 bits, which take the same memory, add {rise + gain:.3g}. What is "
-        f"left is worth {100 * share:.2g} % of the parameters, at {show(faster, 'x')} the speed{least}."
+        f"{verdict} to {query.bits:g} bits: that adds {after - before:.3g} to a loss of {before:.4g}, {smaller} "
+        f"parameters in 16 bits, which take the same memory, add {after + gain - before:.3g}. What is left is worth "
+        f"{worth} of the parameters, at {show(faster, 'x')} the speed{least}."
     )
 
 

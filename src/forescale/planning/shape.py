@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from forescale.core.errors import QueryError, message
 from forescale.core.frozen import Frozen
-from forescale.core.quantity import format_short
+from forescale.core.quantity import Compute, format_short
 from forescale.costs.budget import to_flop
 from forescale.fitting._fit import Finding
 from forescale.numerics.optimum import Where
@@ -35,6 +35,9 @@ FEWEST = 5.0
 
 RANGE = (3.2, 320.0)
 """Width over depth of the released models."""
+
+FEW = 0.01
+"""Tokens per parameter below which a settled size is no question of training."""
 
 WRONG = 4.0
 """Factor in width / depth whose price the plan gives."""
@@ -67,10 +70,10 @@ def answer(grounds: Grounds, query: ShapeQuery) -> Plan:
         QueryError: a window that is empty or does not hold the aspect, parameters that the budget does not train.
         RefusedError: constants without an answer.
     """
-    _check(query)
     spend = to_flop(query.budget, mfu=query.mfu)
     C = spend.flop
     asked = Asked(grounds, query)
+    _check(asked, C)
     free = asked.best(C)
     plan = free if query.aspect is None else asked.best(C, query.aspect)
     N, shape = plan.N, plan.shape
@@ -126,7 +129,8 @@ def answer(grounds: Grounds, query: ShapeQuery) -> Plan:
     )
 
 
-def _check(query: ShapeQuery) -> None:
+def _check(asked: Asked, C: float) -> None:
+    query = asked.query
     if not query.least_aspect < query.most_aspect:
         raise QueryError(
             message(
@@ -134,8 +138,33 @@ def _check(query: ShapeQuery) -> None:
                 "an increasing window",
             )
         )
-    if query.mfu is not None and hasattr(query.budget, "flop"):
+    if query.mfu is not None and isinstance(query.budget, Compute):
         raise QueryError(message(f"mfu = {query.mfu:g} with a budget in FLOP", "a budget in device time"))
+    if query.params is None:
+        return
+    size = f"params = {format_short(query.params)}"
+    least = query.block + asked.matrices
+    if query.params < least:
+        raise QueryError(
+            message(
+                f"{size} with vocab = {query.vocab:,}: one block of width 1 has {format_short(least)}",
+                "a larger size, or a smaller vocabulary",
+            )
+        )
+    if C / (6.0 * query.params) < FEW * query.params:
+        raise QueryError(
+            message(
+                f"{size} with budget = {query.budget}: {C / (6.0 * query.params):.3g} tokens, less than {FEW:g} for "
+                "each parameter",
+                "a size that the budget trains",
+                f"params={format_short(_usual(C))}",
+            )
+        )
+
+
+def _usual(C: float) -> float:
+    """Parameters with 20 tokens each."""
+    return math.sqrt(C / 120.0)
 
 
 def _no_size(query: ShapeQuery, C: float, plan: Best) -> Exception:
@@ -145,7 +174,7 @@ def _no_size(query: ShapeQuery, C: float, plan: Best) -> Exception:
         f"At {format_short(C, 'flop')} the loss falls all the way towards {towards} "
         f"({RATIOS[0]:g} to {RATIOS[1]:,.0f} tokens per parameter)",
         "a best size in between",
-        "settle the size: params=1B",
+        f"settle the size: params={format_short(_usual(C))}",
     )
 
 
@@ -153,14 +182,18 @@ def _no_size(query: ShapeQuery, C: float, plan: Best) -> Exception:
 
 
 def _headline(query: ShapeQuery, at: dict[str, float], loss: float, cost: float, best: float) -> str:
-    shape = f"Width {at['width']:,.0f} and {at['depth']:,.0f} blocks (width / depth {at['width'] / at['depth']:.3g})"
+    shape = f"Width {at['width']:,.0f} and {at['depth']:,.0f} blocks (width / depth {at['width'] / at['depth']:,.4g})"
     model = f"{format_short(at['N'], 'parameters')} parameters on {format_short(at['D'])} tokens"
     end = (
-        f"a shape {WRONG:g} times wider or deeper wastes up to {show(cost, '%')}"
+        f"width / depth {WRONG:g} times off asks for {_more(cost)} compute, on the worse side"
         if query.aspect is None
-        else f"width / depth {best:.3g} would do with {show(100 * cost / (100 + cost), '%')} less compute"
+        else f"it asks for {_more(cost)} compute than the best width / depth, {best:,.4g}"
     )
     return f"{shape}, {model}: expected loss {loss:.4g}; {end}."
+
+
+def _more(cost: float) -> str:
+    return f"{show(cost, '%')} more" if math.isfinite(cost) else "endlessly more"
 
 
 def _binding(query: ShapeQuery, asked: Asked, N: Array, shape: Shape) -> str:

@@ -85,10 +85,12 @@ def answer(grounds: Grounds, query: StreamsQuery) -> Plan:
         "loss_saved": decided(plain - loss, "loss", level, "loss saved against one stream"),
         "gigabytes": decided(own.gigabytes, "GB", level, "GB of weights and cache"),
         "gigabytes_single": decided(rival.gigabytes, "GB", level, "GB of the single model of equal loss"),
-        "milliseconds": decided(own.milliseconds, "", level, "milliseconds per token"),
-        "milliseconds_single": decided(rival.milliseconds, "", level, "of the single model of equal loss"),
+        "milliseconds": decided(own.milliseconds, "ms", level, "time of a token"),
+        "milliseconds_single": decided(rival.milliseconds, "ms", level, "time of the single model of equal loss"),
         "work": decided(own.flop / rival.flop, "x", level, "FLOP per token, against the single model"),
-        "batch_even": decided(asked.even(N, P), "count", level, "requests at once up to which streams are faster"),
+        "batch_even": decided(
+            np.floor(asked.even(N, P)), "count", level, "requests at once up to which streams are faster"
+        ),
     }
     if own.dollars is not None and rival.dollars is not None:
         decision["dollars"] = decided(own.dollars, "dollars", level, "for a million tokens")
@@ -99,13 +101,14 @@ def answer(grounds: Grounds, query: StreamsQuery) -> Plan:
         decision["time_increase"] = decided(saved[1], "x", level, "smaller increase of time than by parameters")
     alone = Asked(first(grounds), query, asked.server, asked.dollars)
     n, p = of_estimate(N), of_estimate(P)
+    binding = _binding(query, asked, p, bill)
     return composed(
         grounds,
         planner,
         query,
-        headline=_headline(query, n, p, of_estimate(worth), own, rival),
+        headline=_headline(asked, n, p, of_estimate(worth), own, rival, binding),
         decision=decision,
-        binding=_binding(query, asked, p, bill),
+        binding=binding,
         expected={"loss": expected(grounds.laws["loss"], "nats/token", "loss (nats/token)", N=n, P=p)},
         tables=(alone.choices(n, p), alone.batches(n, p), corpora(p)),
         curves=asked.curves(n, p),
@@ -131,15 +134,26 @@ def _price(query: StreamsQuery) -> float | None:
 # --------------------------------------------------------------------------------------------------- what to say
 
 
-def _headline(query: StreamsQuery, N: float, P: float, worth: float, own: Bill, rival: Bill) -> str:
+def _headline(asked: Asked, N: float, P: float, worth: float, own: Bill, rival: Bill, binding: str) -> str:
     if P == 1:
         return f"One stream of {format_short(N)} parameters: " + (
-            "more do not fit the limits." if query.N is not None else "it fits the limits by itself."
+            f"{binding} leaves no more." if asked.query.N is not None else "it fits the limits by itself."
         )
+    smaller, faster = (
+        bool(ours[0] < theirs[0])
+        for ours, theirs in ((own.gigabytes, rival.gigabytes), (own.milliseconds, rival.milliseconds))
+    )
+    beyond = "" if asked.within(rival)[0] else ", which is beyond the limits"
+    # What is faster is smaller: streams have the more arithmetic, so they can only gain while bytes set the time.
+    if beyond or faster:
+        verdict = "Streams"
+    else:
+        verdict = "Streams for memory, parameters for time" if smaller else "More parameters"
     return (
-        f"{P:.0f} streams of {format_short(N)} parameters are worth a single model of {format_short(worth)}: "
-        f"{own.gigabytes[0]:.3g} GB instead of {rival.gigabytes[0]:.3g}, {own.milliseconds[0]:.3g} ms per token "
-        f"instead of {rival.milliseconds[0]:.3g}, for {show(float(own.flop[0] / rival.flop[0]), 'x')} the arithmetic."
+        f"{verdict}: {P:.0f} streams of {format_short(N)} parameters are worth a single model of "
+        f"{format_short(worth)}{beyond}, with {own.gigabytes[0]:.3g} GB instead of {rival.gigabytes[0]:.3g} and "
+        f"{own.milliseconds[0]:.3g} ms per token instead of {rival.milliseconds[0]:.3g}, for "
+        f"{show(float(own.flop[0] / rival.flop[0]), 'x')} the arithmetic."
     )
 
 
@@ -153,7 +167,9 @@ def _binding(query: StreamsQuery, asked: Asked, P: float, bill: Bill) -> str:
     if beyond < 0:
         return "nothing: a single model fits"
     if bill.gigabytes[0, beyond] > asked.room:
-        return f"memory: {asked.room:.3g} GB"
+        if asked.room == query.memory:
+            return f"memory = {query.memory:g} GB"
+        return f"devices = {query.devices}: {asked.room:g} GB"
     return f"milliseconds = {query.milliseconds:g}"
 
 
@@ -172,8 +188,9 @@ def _warnings(query: StreamsQuery, P: float, even: float) -> list[Finding]:
             Finding(
                 "arithmetic-bound",
                 "amber",
-                f"At {query.batch:,} requests at once streams are slower than the single model of equal loss: their "
-                f"arithmetic and caches set the time. Up to {even:,.0f} they are faster.",
+                f"At {query.batch:,} request{'s' if query.batch > 1 else ''} at once streams are slower than the "
+                "single model of equal loss: their arithmetic and caches set the time. "
+                + (f"Up to {even:,.0f} they are faster." if even >= 1 else "They are at any number."),
             )
         )
     return found

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from forescale.core.errors import QueryError, message
 from forescale.core.frozen import Frozen
-from forescale.core.quantity import format_short
+from forescale.core.quantity import Compute, format_short
 from forescale.costs.budget import to_flop
 from forescale.fitting._fit import Finding
 from forescale.laws import find
@@ -48,6 +48,12 @@ BALANCED = 3.0
 AGREED = 1.5
 """Largest over smallest vocabulary within which the approaches agree."""
 
+ENTRIES = (256.0, 1e7)
+"""Entries between which a vocabulary is looked for: the bytes, and more than any that was trained."""
+
+OFF = 0.1
+"""Share by which rounding to a multiple may move the vocabulary without a word."""
+
 TRUE_TOKENS = "tao2024-true-tokens"
 
 
@@ -61,7 +67,9 @@ class VocabularyQuery(BaseModel):
         None, description="training compute, e.g. 1e23 FLOP (default: what approach 1 gives such a model)"
     )
     width: int | None = Field(None, ge=8, description="width of the model, e.g. 4096 (default: the authors' table)")
-    multiple: int = Field(128, ge=1, description="the vocabulary is rounded to a multiple of this, e.g. 128")
+    multiple: int = Field(
+        128, ge=1, le=65_536, description="the vocabulary is rounded to a multiple of this, e.g. 128"
+    )
     mfu: float | None = Field(None, gt=0, le=1, description="model FLOP utilisation, for a budget in device time")
 
 
@@ -70,12 +78,14 @@ def answer(grounds: Grounds, query: VocabularyQuery) -> Plan:
     """The plan of a vocabulary.
 
     Raises:
-        QueryError: a utilisation without a budget in device time.
-        RefusedError: the law that decides has no best vocabulary.
+        QueryError: a utilisation without a budget in device time, a budget of fewer tokens than entries.
+        RefusedError: the law that decides has no best vocabulary, or one that nobody would build.
     """
-    if query.mfu is not None and query.budget is None:
+    if query.mfu is not None and (query.budget is None or isinstance(query.budget, Compute)):
         raise QueryError(
-            message(f"mfu = {query.mfu:g} without a budget", "a budget in device time, e.g. 1k H100-hours")
+            message(
+                f"mfu = {query.mfu:g} without a budget in device time", "a budget such as 1k H100-hours, or no mfu"
+            )
         )
     d = float(width(query.N)) if query.width is None else float(query.width)
     balanced = float(budget_of(query.N))
@@ -85,39 +95,49 @@ def answer(grounds: Grounds, query: VocabularyQuery) -> Plan:
 
     by_loss = "loss" not in grounds.defaulted and "size" in grounds.defaulted
     V = asked.by_loss() if by_loss else grounds.values("size", N=query.N)[:, 0] / d
-    if not (np.isfinite(V[0]) and V[0] > 0):
-        raise _none(asked)
+    own = np.clip(V, *ENTRIES) == V  # NaN is none
+    if not own[0]:
+        raise _none(asked, float(V[0]))
     rounded = np.maximum(np.round(V / query.multiple), 1.0) * query.multiple
     embedding = V * d
+    tokens = C / (6.0 * (query.N + embedding))
+    if tokens[0] < V[0]:
+        raise QueryError(
+            message(
+                f"N = {format_short(query.N)} with budget = {query.budget}: {tokens[0]:.3g} tokens, fewer than the "
+                f"{V[0]:,.0f} entries of the vocabulary",
+                "more compute, or fewer parameters",
+                f"{format_short(balanced, 'flop')}",
+            )
+        )
     level = grounds.level
     fertility = tokens_per_character(V)
     decision: dict[str, Decided] = {
-        "vocab_size": decided(rounded, "count", level, f"entries, a multiple of {query.multiple}"),
+        "vocab_size": decided(rounded, "count", level, f"entries, a multiple of {query.multiple:,}"),
         "V": decided(V, "count", level, "entries of the vocabulary"),
         "N_embedding": decided(embedding, "parameters", level, f"parameters of the embedding, width {d:,.0f}"),
-        "share": decided(100 * embedding / (embedding + query.N), "%", level, "of all parameters"),
+        "share": decided(100 * embedding / (embedding + query.N), "%", level, "share of all parameters"),
         "tokens_per_character": decided(fertility, "", level, "tokens per character (English)"),
         "C": Decided(C, None, None, "FLOP", "compute C = 6 (N + N_embedding) D"),
-        "D": decided(C / (6.0 * (query.N + embedding)), "tokens", level, "tokens D"),
+        "D": decided(tokens, "tokens", level, "tokens D"),
     }
     alone = _Asked(first(grounds), query.N, d, C)
     ways = _ways(alone, of_estimate(V), by_loss)
-    spread = [value for _, value, _ in ways if math.isfinite(value)]
     at = {"N": query.N, "N_embedding": of_estimate(embedding), "D": decision["D"].value}
     return composed(
         grounds,
         planner,
         query,
-        headline=_headline(query, d, rounded[0], ways),
+        headline=_headline(query, d, rounded[0], ways, by_loss),
         decision=decision,
         binding="the loss at equal compute",
         expected={"loss_u": expected(grounds.laws["loss"], "loss", "loss relative to word frequencies", **at)},
         tables=(_approaches(ways, query.N, d), _mistakes(alone, of_estimate(V)), _data(alone, balanced)),
         curves=_curves(alone, of_estimate(V)),
-        warnings=_warnings(of_estimate(V), spread, C / balanced, alone),
+        warnings=_warnings(of_estimate(V), rounded[0], _spread(ways), C / balanced, alone),
         assumptions=_assumptions(grounds, query, d, spend is None, alone)
         + list(() if spend is None else (*spend.assumptions, spend.how)),
-        answered=np.isfinite(V) & (V > 0),
+        answered=own,
         at={"loss": at, "size": {"N": query.N}},
         C=C,
     )
@@ -207,10 +227,23 @@ def _approaches(ways: list[tuple[str, float, str]], N: float, d: float) -> Table
     )
 
 
-def _none(asked: _Asked) -> Exception:
+def _spread(ways: list[tuple[str, float, str]]) -> tuple[float, float]:
+    """Smallest and largest vocabulary of the approaches that have one."""
+    known = [value for _, value, _ in ways if math.isfinite(value)]
+    return min(known), max(known)
+
+
+def _none(asked: _Asked, V: float) -> Exception:
+    between = f"between {ENTRIES[0]:,.0f} and {ENTRIES[1]:,.0f} entries"
+    if math.isfinite(V):
+        return refused(
+            f"{format_short(asked.N)} parameters of width {asked.d:,.0f} would take {V:.3g} entries",
+            f"a model whose vocabulary lies {between}",
+            "another N, or its true width",
+        )
     return refused(
         f"The loss at {format_short(asked.N)} parameters and {format_short(asked.C, 'flop')} has no lowest point "
-        "between 256 and 10 million entries",
+        f"{between}",
         "constants with a penalty for small vocabularies",
         "vocabulary-size:tao2024-equal-compute",
     )
@@ -283,7 +316,7 @@ def _curves(asked: _Asked, V: float) -> Frozen[str, Frozen[str, Array]]:
     return Frozen(
         {
             "loss": Frozen({"V": across, "loss +": third - third.min(), "true tokens": true - true.min()}),
-            "sizes": Frozen({"N": sizes, "read off": line, **powers}),
+            "entries": Frozen({"N": sizes, "read off": line, **powers}),
         }
     )
 
@@ -291,16 +324,27 @@ def _curves(asked: _Asked, V: float) -> Frozen[str, Frozen[str, Array]]:
 # --------------------------------------------------------------------------------------------------- what to say
 
 
-def _headline(query: VocabularyQuery, d: float, V: float, ways: list[tuple[str, float, str]]) -> str:
-    others = [f"{value:,.0f}" for name, value, _ in ways if name[0] in "123" and "this plan" not in name]
+def _headline(query: VocabularyQuery, d: float, V: float, ways: list[tuple[str, float, str]], by_loss: bool) -> str:
+    least, most = _spread(ways)
+    apart = "agree on" if most <= AGREED * least else "disagree:"
+    how = "by the law of the loss" if by_loss else "read off the best runs at equal compute"
     return (
-        f"A vocabulary of {V:,.0f} entries for {format_short(query.N)} other parameters of width {d:,.0f} "
-        f"({ways[0][2]}). The approaches disagree: {', '.join(others)}."
+        f"A vocabulary of {V:,.0f} entries for {format_short(query.N)} other parameters of width {d:,.0f}, {how}. "
+        f"The approaches {apart} {least:,.0f} to {most:,.0f}."
     )
 
 
-def _warnings(V: float, spread: list[float], ratio: float, asked: _Asked) -> list[Finding]:
+def _warnings(V: float, rounded: float, spread: tuple[float, float], ratio: float, asked: _Asked) -> list[Finding]:
     found: list[Finding] = []
+    if abs(rounded / V - 1.0) > OFF:
+        found.append(
+            Finding(
+                "rounding",
+                "amber",
+                f"The multiple moves the vocabulary from {V:,.0f} to {rounded:,.0f} entries.",
+                "Ask for a smaller multiple.",
+            )
+        )
     if V > LARGEST:
         found.append(
             Finding(
@@ -310,24 +354,25 @@ def _warnings(V: float, spread: list[float], ratio: float, asked: _Asked) -> lis
                 "there and is cut.",
             )
         )
-    if max(spread) > AGREED * min(spread):
+    least, most = spread
+    if most > AGREED * least:
         found.append(
             Finding(
                 "approaches-disagree",
                 "amber",
-                f"The approaches ask for {min(spread):,.0f} to {max(spread):,.0f} entries.",
+                f"The approaches ask for {least:,.0f} to {most:,.0f} entries.",
                 "See the table of mistakes: the loss is flat between them. Two runs with the ends settle it.",
             )
         )
     if not 1 / BALANCED <= ratio <= BALANCED:
         moved = of_estimate(asked.by_loss()) / of_estimate(asked.by_loss(asked.C / ratio))
+        what = f"{moved:.3g} times that of a compute-optimal one" if math.isfinite(moved) else "not known there"
         found.append(
             Finding(
                 "not-compute-optimal",
                 "amber",
                 f"The compute is {ratio:.3g} times that of a compute-optimal model of this size; the lines through "
-                f"sizes do not know. By the law of the loss the best vocabulary is {moved:.3g} times that of a "
-                "compute-optimal one.",
+                f"sizes do not know. By the law of the loss the best vocabulary is {what}.",
             )
         )
     return found
