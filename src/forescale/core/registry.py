@@ -75,15 +75,17 @@ def discover(room: str, kind: type[T], *, plugins: bool = True) -> dict[str, Ent
 def seek(room: str, kind: type[T], name: str) -> T | None:
     """One built-in member by id, without importing the whole room: only modules whose text holds the id in quotes.
 
-    None where no such module has it; `discover` then says whether another way of writing the id, or a plug-in, does.
+    Those that write it as `id="..."` come first: others may only speak of it. None where no such module has it;
+    `discover` then says whether another way of writing the id, or a plug-in, does.
     """
     package = importlib.import_module(room)
-    for folder in package.__path__:
-        for path in sorted(Path(folder).glob("[!_]*.py")):
-            if f'"{name}"' in path.read_text(encoding="utf-8"):
-                for value in _members(vars(importlib.import_module(f"{room}.{path.stem}")).values(), kind):
-                    if value.id == name:
-                        return value
+    for wanted in (f'id="{name}"', f'"{name}"'):
+        for folder in package.__path__:
+            for path in sorted(Path(folder).glob("[!_]*.py")):
+                if wanted in path.read_text(encoding="utf-8"):
+                    for value in _members(vars(importlib.import_module(f"{room}.{path.stem}")).values(), kind):
+                        if value.id == name:
+                            return value
     return None
 
 

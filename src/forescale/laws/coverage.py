@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 from forescale.laws._law import Check, Law, Published, amplitude, exponent, real
 from forescale.numerics.curves import best, regressions
@@ -65,6 +64,8 @@ def surface(C: Any, attempts: Any, A: Any, alpha: Any, beta: Any, delta: Any) ->
 
 def asymptote(attempts: Any, alpha: Any, beta: Any) -> Any:
     """What coverage-beta leaves unsolved after many attempts: Gamma(alpha + beta) / Gamma(beta) k^-alpha."""
+    from scipy.special import gammaln  # not at import: plans start without SciPy
+
     return np.exp(gammaln(alpha + beta) - gammaln(beta)) * attempts**-alpha
 
 
