@@ -183,6 +183,8 @@ def test_what_it_needs() -> None:
         ask(runs, target="m330")
     with pytest.raises(DataError, match="2 rows"):
         ask(world(model=["m1", "m1", *(f"m{i}" for i in range(2, 36))]), target="m1")
+    with pytest.raises(DataError, match="'m2'"):
+        ask(world(model=["m2", *(f"m{i}" for i in range(1, 36))]), target="m1")
     with pytest.raises(ColumnError, match="BBH"):
         ask(runs, target="m1", benchmarks="MMLU, BBH")
     with pytest.raises(QueryError, match="different columns"):
@@ -200,6 +202,20 @@ def test_nothing_to_say() -> None:
     labels = {name: list(world().labels[name]) for name in ("model", "group")}
     with pytest.raises(RefusedError, match="no column score"):
         ask(Runs.from_columns({**columns, **labels}), target="m1")
+
+
+def test_curve_passes_through_the_target() -> None:
+    """The chart reaches the target, beyond the models learned from too, and is the plan's score there."""
+    plan = ask(world(), target="m35", below="1e23 FLOP")
+    curve = plan.curves["score"]
+    assert float(np.interp(plan["PC1"].value, curve["PC1"], curve["score"])) == pytest.approx(
+        plan["score"].value, abs=1e-3
+    )
+    low, high = plan["score"].lower, plan["score"].upper
+    assert low is not None
+    assert high is not None
+    assert curve["lower"][-1] == pytest.approx(low)
+    assert curve["upper"][-1] == pytest.approx(high)
 
 
 def test_missing_benchmarks_are_said() -> None:

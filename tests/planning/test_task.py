@@ -308,7 +308,7 @@ def test_over_training_knows_no_split() -> None:
     """The law of over-trained models is not asked for an optimal split, forwards or backwards."""
     with pytest.raises(RefusedError, match="ratio"):
         ask(budget="1e22 FLOP")
-    with pytest.raises(RefusedError, match="ratio"):
+    with pytest.raises(RefusedError, match=r"error=0.45, ratio"):
         ask(error=0.45)
     plan = ask(budget="1e22 FLOP", ratio=20.0)
     assert plan["D/N"].value == pytest.approx(20.0, rel=1e-12)
@@ -349,13 +349,20 @@ def test_a_table_of_checkpoints() -> None:
     loss = float(find("chinchilla")({"E": 0.5, "A": 30.0, "alpha": 0.22, "B": 90.0, "beta": 0.24}, N=5e9, D=5e11))
     truth = 0.97 - 0.7 / (1 + math.exp(-6.0 * (loss - 0.75)))
     assert d.lower - 0.01 < truth < d.upper + 0.01  # the anchor at (0, 1) bends step 2 by a hundredth at most
+    assert plan.evidence.rows == 8
     back = ask(checkpoints(), accuracy=d.value, tokens="500B", resamples=60)
     assert back["N"].value == pytest.approx(5e9, rel=1e-6)
+    held = ask(checkpoints(), accuracy=d.value, ratio=100.0, resamples=60)
+    assert held["D/N"].lower is None
+    assert held["C"].lower is not None
+    assert "FLOP (90 %" in held.headline
 
 
 def test_trouble_with_a_table() -> None:
     with pytest.raises(DataError, match="4 runs"):
         ask(checkpoints(4), params="5B", tokens="500B")
+    with pytest.raises(DataError, match="between 0 and 1"):
+        ask(checkpoints().with_column("score", 100.0 * checkpoints()["score"]), params="5B", tokens="500B")
     with pytest.raises(QueryError, match="fit of loss"):
         ask(checkpoints(), made("chinchilla:besiroglu2024"), params="5B", tokens="500B")
     loss = checkpoints()["loss"].copy()

@@ -150,7 +150,12 @@ def test_what_it_needs() -> None:
         ask(replace(known(), fitted_range={}))
     with pytest.raises(QueryError, match="target"):
         ask(known(), tokens="1B", target=-3.0)
-    with pytest.raises(RefusedError, match="no number of tokens"):
-        ask(known(), tokens="1B", target=1e6)
+    with pytest.raises(QueryError, match="target"):
+        ask(known(), tokens="1B", target=101.0)
+    with pytest.raises(RefusedError, match="more than there will be"):
+        ask(known(), tokens="1B", target=80.0)
+    # A D^alpha = 1 at D = 1e6: the logarithm begins there
+    with pytest.raises(RefusedError, match="begins at 1M"):
+        ask(known(), tokens="900k")
     with pytest.raises(DataError):
         ask(Runs.from_columns({"D": [1e9, 1e10, 1e11], "bleu": [np.nan, 2.0, 3.0]}))

@@ -175,6 +175,13 @@ def test_forecasts() -> None:
             ask(curve(shape), at="1e24 FLOP")
 
 
+def test_a_share_stays_one() -> None:
+    with pytest.raises(RefusedError, match="no share"):
+        ask(curve("line"), at="1e29 FLOP")
+    signed = curve("line")
+    assert ask(signed.with_column("score", 2.0 * signed["score"]), at="1e29 FLOP")["forecast"].value > 1
+
+
 def test_items_are_resampled_and_speak_for_these_models() -> None:
     """Item-level rows at four sizes: intervals over items would be narrow, and no trend is claimed all the same."""
     rng = np.random.default_rng(0)
@@ -250,6 +257,10 @@ def test_what_it_needs() -> None:
         ask(runs, by="family")
     with pytest.raises(QueryError, match="easy without hard"):
         ask(runs, easy="score", at="1e24", below="1e22")
+    with pytest.raises(QueryError, match="accuracy without easy"):
+        ask(runs, accuracy="score")
+    with pytest.raises(QueryError, match="both 'C'"):
+        ask(runs, y="C")
     with pytest.raises(QueryError, match="at or below"):
         ask(runs, easy="score", hard="score")
     with pytest.raises(DataError, match="positive"):

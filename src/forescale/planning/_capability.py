@@ -54,7 +54,7 @@ class Linked:
         rows: (m,) models learned from.
         theta: (j, k + 2) the best link, then others about as good. left: (j,) mean squares they leave.
         apart: (m,) scores predicted for each model by links learned without its family; NaN beyond `rows`.
-        drawn: (B, m) scores by links learned from resampled families.
+        drawn: (B, k + 2) links learned from resampled families.
     """
 
     x: Array
@@ -69,6 +69,12 @@ class Linked:
         from forescale.fitting.estimators.observational import link
 
         return link(self.x, self.theta[which])
+
+    def at(self, x: Array) -> Array:
+        """(1 + B, n) scores of what has components x (n, k), by the best link and by the resampled ones."""
+        from forescale.fitting.estimators.observational import link
+
+        return link(x, np.concatenate([self.theta[:1], self.drawn]))
 
 
 def linked(x: Array, y: Array, rows: Rows, family: NDArray[np.intp], draws: int) -> Linked:
@@ -93,9 +99,9 @@ def linked(x: Array, y: Array, rows: Rows, family: NDArray[np.intp], draws: int)
     out = np.full(y.size, np.nan)
     without = _best(xs, ys, (np.arange(groups)[:, None] != codes).astype(np.float64), theta)
     out[rows] = link(xs, without)[codes, np.arange(ys.size)]
-    drawn = np.empty((0, y.size))
+    drawn = np.empty((0, k + 2))
     if draws:
-        drawn = link(x, _best(xs, ys, bootstrap_clusters(codes, draws, 0), theta))
+        drawn = _best(xs, ys, bootstrap_clusters(codes, draws, 0), theta)
     return Linked(x, rows, theta, left[kept] / ys.size, out, drawn)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from forescale.core.frozen import Frozen
 from forescale.planning._capability import Line, Linked, Models, linked
+from forescale.planning._intervals import interval
 from forescale.planning._plan import Table
 
 if TYPE_CHECKING:
@@ -49,12 +50,13 @@ def tested(by: Linked, alone: Linked | None, models: Models) -> Table:
     )
 
 
-def more_components(space: Capabilities, models: Models, codes: NDArray[np.intp], k: int) -> Table:
+def more_components(space: Capabilities, models: Models, codes: NDArray[np.intp], by: Linked) -> Table:
     """The same score by fewer and by more components."""
     assert models.score is not None  # noqa: S101 - the caller has looked
+    k = by.x.shape[1]
     rows: list[tuple[float | str | None, ...]] = []
     for j in sorted({*range(1, min(5, len(models.benchmarks)) + 1), k}):
-        way = linked(space.standard(models.runs.columns, j), models.score, models.learned, codes, 0)
+        way = by if j == k else linked(space.standard(models.runs.columns, j), models.score, models.learned, codes, 0)
         rows.append(
             (
                 j,
@@ -108,15 +110,18 @@ def families(every: list[Line], first: float, level: float) -> Table:
     )  # fmt: skip
 
 
-def along(by: Linked, spread: float, level: float) -> Frozen[str, Array]:
-    """The score along the first component, the others at their means."""
+def along(by: Linked, place: int, spread: float, level: float) -> Frozen[str, Array]:
+    """The score along the first component, from the models learned from to the target; the others as the target's."""
     from forescale.fitting.estimators.observational import link
 
     x = by.x[by.rows]
-    grid = np.zeros((41, x.shape[1]))
-    grid[:, 0] = np.linspace(x[:, 0].min(), x[:, 0].max(), 41)
-    values = link(grid, by.theta[0])
-    found = {"PC1": grid[:, 0] * spread, "score": values}
+    here = by.x[place]
+    grid = np.tile(here, (41, 1))
+    grid[:, 0] = np.linspace(min(x[:, 0].min(), here[0]), max(x[:, 0].max(), here[0]), 41)
+    values = by.at(grid)
+    ends = [interval(values[:, [j]], level) or (math.nan, math.nan) for j in range(len(grid))]
+    found = {"PC1": grid[:, 0] * spread, "score": values[0]}
+    found |= {"lower": np.array([e[0] for e in ends]), "upper": np.array([e[1] for e in ends])}
     for i in range(1, len(by.theta)):
         found[f"link {i + 1}"] = link(grid, by.theta[i])
     return Frozen(found)

@@ -25,7 +25,7 @@ from forescale.numerics.resample import cluster_labels
 from forescale.planning import _capability_tables
 from forescale.planning._capability import Line, Linked, Models, lines, linked
 from forescale.planning._compose import composed, refused
-from forescale.planning._intervals import decided, interval
+from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._plan import Decided, Expected, Grounds, Part, Plan, Planner, Table
 from forescale.planning._quantities import BudgetText
 from forescale.planning._show import show
@@ -95,9 +95,9 @@ def answer(grounds: Grounds, query: CapabilityQuery) -> Plan:
         decision |= _scores(by, alone, models, level)
         expected["score"] = _new_model(by, models, level)
         tables.append(_capability_tables.tested(by, alone, models))
-        tables.append(_capability_tables.more_components(space, models, codes, k))
+        tables.append(_capability_tables.more_components(space, models, codes, by))
         warnings += _trust(by, alone, models)
-        curves["score"] = _capability_tables.along(by, space.spread[0], level)
+        curves["score"] = _capability_tables.along(by, models.place, space.spread[0], level)
     worth = None if reference is None else reference.worth(float(first[models.place]), level)
     if reference is not None and worth is not None:
         decision["worth"] = Decided(*worth, "FLOP", f"compute that it is worth on the line of {reference.family}")
@@ -124,14 +124,17 @@ def answer(grounds: Grounds, query: CapabilityQuery) -> Plan:
     name = query.target
     said = []
     if by is not None:
-        told = decision["score"]
-        beside = decision.get("score_by_compute")
+        told, beside = expected["score"], decision.get("score_by_compute")
+        low, high = told.prediction or (math.nan, math.nan)
         said.append(
-            f"{name} is expected to score {told}"
-            + (f"; compute alone says {show(beside.value)}" if beside is not None else "")
+            f"{name} is expected to score {show(told.value)} ({100 * level:g} % of such models: {show(low)} to "
+            f"{show(high)})" + (f"; compute alone says {show(beside.value)}" if beside is not None else "")
         )
     if worth is not None and reference is not None:
-        said.append(f"its benchmarks are worth {format_short(worth[0], 'flop')} of {reference.family}")
+        said.append(
+            f"{'its' if said else 'The'} benchmarks {'' if said else f'of {name} '}are worth {decision['worth']} of "
+            f"{reference.family}"
+        )
     plan = composed(
         grounds, planner, query,
         headline="; ".join(said) + ".",
@@ -152,7 +155,9 @@ def answer(grounds: Grounds, query: CapabilityQuery) -> Plan:
     draws: dict[str, Any] = (
         {"draws": query.resamples, "draws_from": "resamples of whole families"} if by is not None else {}
     )
-    return replace(plan, evidence=replace(plan.evidence, law="observational", **draws))
+    return replace(
+        plan, evidence=replace(plan.evidence, law="observational", rows=int(models.learned.sum()), **draws)
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ what is asked
@@ -163,8 +168,9 @@ def _models(runs: Runs, query: CapabilityQuery, known: tuple[str, ...]) -> Model
     places = [i for i, name in enumerate(names) if name == query.target]
     if not places:
         raise QueryError(message(f"target {query.target!r} is not in the table", "", nearest(query.target, names)))
-    if len(places) > 1:
-        raise DataError(message(f"{len(places)} rows are called {query.target!r}", "one row a model"))
+    if len(set(names)) < len(names):
+        twice = max(names, key=names.count)
+        raise DataError(message(f"{names.count(twice)} rows are called {twice!r}", "one row a model"))
     label = next((name for name in ("family", "group") if name in runs.labels), None)
     if label is None:
         raise ColumnError(message("models without the label column family", "which family each belongs to"))
@@ -235,15 +241,9 @@ def _by_compute(models: Models, codes: NDArray[np.intp], draws: int) -> Linked |
 
 def _scores(by: Linked, alone: Linked | None, models: Models, level: float) -> dict[str, Decided]:
     i = models.place
-    found = {
-        "score": decided(
-            np.append(by.scores()[i], by.drawn[:, i]), "", level, "score by components of its benchmarks"
-        )
-    }
+    found = {"score": decided(by.at(by.x[[i]])[:, 0], "", level, "score by components of its benchmarks")}
     if alone is not None and math.isfinite(models.C[i]):
-        found["score_by_compute"] = decided(
-            np.append(alone.scores()[i], alone.drawn[:, i]), "", level, "score by its compute alone"
-        )
+        found["score_by_compute"] = decided(alone.at(alone.x[[i]])[:, 0], "", level, "score by its compute alone")
     if models.score is not None and math.isfinite(models.score[i]):
         found["seen"] = Decided(float(models.score[i]), None, None, "", "score in the table, not learned from")
     return found
@@ -252,9 +252,8 @@ def _scores(by: Linked, alone: Linked | None, models: Models, level: float) -> d
 def _new_model(by: Linked, models: Models, level: float) -> Expected:
     """The band of a new model: what links learned without a family miss that family's models by."""
     assert models.score is not None  # noqa: S101 - the caller has looked
-    i = models.place
-    best = float(by.scores()[i])
-    ends = interval(np.append(best, by.drawn[:, i]), level)
+    values = by.at(by.x[[models.place]])[:, 0]
+    best, ends = of_estimate(values), interval(values, level)
     miss = np.abs(by.apart - models.score)[by.rows]
     half = float(np.quantile(miss, level))
     low, high = ends or (best, best)
@@ -291,15 +290,15 @@ def _trust(by: Linked, alone: Linked | None, models: Models) -> list[Finding]:
         return found
     beyond = np.isfinite(models.score) & ~models.space_rows & np.isfinite(models.C)
     inside = by.rows & alone.rows
-    tests = [("left-out families", by.apart, alone.apart, inside)]
+    tests = [("families", "models, each by links learned without its family,", by.apart, alone.apart, inside)]
     if beyond.any():
-        tests.insert(0, ("models beyond the cut", by.scores(), alone.scores(), beyond))
-    for what, ours, theirs, rows in tests:
+        tests.insert(0, ("cut", "models beyond the cut", by.scores(), alone.scores(), beyond))
+    for code, what, ours, theirs, rows in tests:
         one, other = (_capability_tables.mean_squares(p, models.score, rows) for p in (ours, theirs))
         worse = one > other
         found.append(
             Finding(
-                f"against-compute-{'cut' if what.startswith('models') else 'families'}",
+                f"against-compute-{code}",
                 "amber" if worse else "green",
                 f"On {int(rows.sum())} {what} the mean squared error is {one:.3g} by components and {other:.3g} by "
                 f"compute alone: {'compute alone does better' if worse else 'components do better'}.",

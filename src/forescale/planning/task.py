@@ -111,6 +111,10 @@ def answer(grounds: Grounds, query: TaskQuery) -> Plan:
             k: Decided(exact[k], None, None, v.unit, v.meaning) if place.fixed or k == "C" else v
             for k, v in numbers.items()
         }
+    if query.ratio is not None:
+        numbers["D/N"] = replace(
+            numbers["D/N"], lower=None, upper=None
+        )  # held: what differs between draws is rounding
     end = both.of_loss(both.lowest(_held(query) if goal is not None else {})[:, None])[:, 0]
     decision: dict[str, Decided] = {}
     if goal is None:
@@ -129,7 +133,7 @@ def answer(grounds: Grounds, query: TaskQuery) -> Plan:
     answered = np.isfinite(place.N) & np.isfinite(place.D) & np.isfinite(shown) & np.isfinite(value)
     plan = composed(
         both.grounds, planner, query,
-        headline=_headline(both, goal, n, d, c, L, value, unit, direct),
+        headline=_headline(both, goal, decision, L, value, unit),
         decision=decision,
         expected={both.metric: band} if band.prediction is not None else {},
         binding=place.binding,
@@ -151,7 +155,10 @@ def answer(grounds: Grounds, query: TaskQuery) -> Plan:
     if "ladder" not in grounds.tables:
         return plan
     origin = replace(
-        plan.evidence, draws_from="resamples of whole runs", source=grounds.tables["ladder"].source or "the table"
+        plan.evidence,
+        rows=both.units,
+        draws_from="resamples of whole runs",
+        source=grounds.tables["ladder"].source or "the table",
     )
     return replace(plan, evidence=origin)
 
@@ -201,17 +208,10 @@ def _model(both: Chain, query: TaskQuery, C: float | None) -> Place:
         )
     N, D = held.get("params"), held.get("tokens")
     if named == ["budget"]:
-        law = both.surface.law
-        if "compute-optimal" not in law.valid_for:
-            raise refused(
-                f"the law {law.id!r} does not say how to split a budget: "
-                + law.refuses.get("compute-optimal", "it has no compute-optimal split"),
-                "params, tokens or ratio with the budget",
-                "budget='1e23 FLOP', ratio=20",
-            )
+        _knows_split(both, "budget='1e23 FLOP', ratio=20")
         found = frontier(both.surface, [C or math.nan])
         if not found.interior[0, 0]:
-            raise refused(f"{law.id!r} has no optimal size at this budget", "a size", "params or ratio")
+            raise refused(f"{both.surface.law.id!r} has no optimal size at this budget", "a size", "params or ratio")
         return Place(found.N[:, 0], found.D[:, 0], "the budget", False)
     ratio = held.get("ratio")
     if C is not None:
@@ -223,9 +223,23 @@ def _model(both: Chain, query: TaskQuery, C: float | None) -> Place:
     return Place(N * wide, D * wide, f"{' and '.join(named)}, as given", True)
 
 
+def _knows_split(both: Chain, hint: str) -> None:
+    """Raises RefusedError where step 1 may not be asked for the best split of compute."""
+    law = both.surface.law
+    if "compute-optimal" not in law.valid_for:
+        raise refused(
+            f"the law {law.id!r} does not say how to split compute: "
+            + law.refuses.get("compute-optimal", "it has no compute-optimal split"),
+            "params, tokens or ratio besides",
+            hint,
+        )
+
+
 def _for(both: Chain, query: TaskQuery, goal: float) -> Place:
     """The least model for a target."""
     held = _held(query)
+    if not held:
+        _knows_split(both, f"{both.metric}={goal:g}, ratio=20")
     required, where = both.required(goal)
     if not math.isfinite(required[0]):
         raise _no_loss(both, goal, int(where[0]))
@@ -286,18 +300,19 @@ def _between(both: Chain, values: Array) -> str:
 
 
 def _headline(
-    both: Chain, goal: float | None, n: float, d: float, c: float, L: float, value: Array, unit: str,
-    direct: dict[str, Decided],
-) -> str:  # fmt: skip
+    both: Chain, goal: float | None, decision: dict[str, Decided], L: float, value: Array, unit: str
+) -> str:
+    n, d, c = (decision[name].value for name in ("N", "D", "C"))
     model = f"{format_short(n, 'parameters')} parameters on {format_short(d)} tokens"
     shown = show(of_estimate(value)) + _between(both, value)
-    beside = direct.get(f"one_step_{both.metric}")
+    beside, ends = decision.get(f"one_step_{both.metric}"), (decision["C"].lower, decision["C"].upper)
+    spread = "" if None in ends else f" ({100 * both.grounds.level:g} % {' to '.join(show(e, 'FLOP') for e in ends)})"
     text = (
         f"{model[0].upper()}{model[1:]} ({format_short(c, 'flop')}) will reach a loss of {show(L, 'loss')}"
         f"{_evidence.named(unit)} and an {both.metric} of {shown}."
         if goal is None
         else f"An {both.metric} of {show(goal)} takes a loss of {show(L, 'loss')}{_evidence.named(unit)}: {model}, "
-        f"{format_short(c, 'flop')}."
+        f"{format_short(c, 'flop')}{spread}."
     )
     return text + (f" One step without the loss says {show(beside.value)}." if beside is not None else "")
 

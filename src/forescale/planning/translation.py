@@ -36,6 +36,8 @@ DRAWS = 400
 
 SMALLEST = 4
 """Pre-training sizes that the law is fitted to in the paper; the larger ones test it."""
+TEXT = 1e18
+"""Tokens that nobody will have: more than a thousand times all text there is."""
 FACTORS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0)
 MIXES = ((1.0, 0.0), (0.7, 0.3), (0.5, 0.5), (0.3, 0.7), (0.0, 1.0))
 
@@ -48,7 +50,9 @@ class TranslationQuery(BaseModel):
     tokens: TokensText | None = Field(
         None, description="pre-training tokens to value, e.g. 100B (default: the most of the runs)"
     )
-    target: float | None = Field(None, gt=0, description="BLEU (COMET, ROUGE) to reach after fine-tuning, e.g. 30")
+    target: float | None = Field(
+        None, gt=0, le=100, description="BLEU (COMET, ROUGE) to reach after fine-tuning, e.g. 30"
+    )
     noise: float | None = Field(
         None, gt=0, description="standard deviation of one BLEU between repeated fine-tunings, e.g. 0.2"
     )
@@ -90,12 +94,19 @@ def answer(grounds: Grounds, query: TranslationQuery) -> Plan:
             if advice.verdict == "misaligned"
             else "spend on fine-tuning data instead",
         )
+    begins = first_tokens(A=A, alpha=alpha)
+    if useful and of_estimate(begins) >= D:
+        raise refused(
+            f"the law says nothing at {format_short(D)} tokens: it begins at {format_short(of_estimate(begins))}",
+            "tokens within the reach of the runs",
+        )
     decision: dict[str, Decided] = {}
     if query.target is not None:
         needed = tokens_for(query.target, A=A, alpha=alpha, beta=beta)
-        if not math.isfinite(of_estimate(needed)):
+        if not of_estimate(needed) < TEXT:
             raise refused(
-                f"no number of tokens that can be written down reaches a BLEU of {query.target:g}",
+                f"a BLEU of {query.target:g} takes {format_short(of_estimate(needed))} tokens by this curve, "
+                "more than there will be",
                 "a target nearer to the runs",
                 f"the curve gives {show(of_estimate(value))} at {format_short(D)} tokens",
             )
@@ -107,7 +118,7 @@ def answer(grounds: Grounds, query: TranslationQuery) -> Plan:
             "bleu": decided(value, "", level, f"BLEU after {format_short(D)} tokens of pre-training"),
             "gain_twice": decided(twice, "", level, "BLEU gained by twice the tokens"),
             "gain_ten": decided(ten, "", level, "BLEU gained by ten times the tokens"),
-            "first": decided(first_tokens(A=A, alpha=alpha), "tokens", level, "tokens below which the law is zero"),
+            "first": decided(begins, "tokens", level, "tokens below which the law is zero"),
         }
     elif runs is not None:
         least, best = float(runs["bleu"].min()), float(runs["bleu"].max())
@@ -224,13 +235,13 @@ def _headline(query: TranslationQuery, advice: Advice | None, decision: dict[str
         return f"This pre-training text does not suit the task (misaligned): {advice.sentence}"
     if advice is not None and advice.verdict == "no use":
         return f"Pre-training is of no use at this size of the fine-tuning set: {advice.sentence}"
-    gain = f"twice the tokens add {show(decision['gain_twice'].value)}"
+    gain = f"twice the tokens add {decision['gain_twice']}"
     if query.target is not None:
         return (
-            f"A BLEU of {query.target:g} takes {format_short(decision['D'].value)} tokens of pre-training, "
+            f"A BLEU of {query.target:g} takes {decision['D']} tokens of pre-training, "
             f"{show(decision['times'].value, 'x')} the {format_short(D)} there are; {gain}."
         )
-    return f"After {format_short(D)} tokens of pre-training BLEU is {show(decision['bleu'].value)}; {gain}."
+    return f"After {format_short(D)} tokens of pre-training BLEU is {decision['bleu']}; {gain}."
 
 
 def _more(grounds: Grounds, D: float) -> Table:
@@ -306,7 +317,7 @@ def _curve(grounds: Grounds, D: float, asked: float) -> Frozen[str, Frozen[str, 
         {
             "bleu": Frozen(
                 {
-                    "D": grid, "bleu": values[0], "lower": np.array([e[0] for e in ends]),
+                    "pre-training tokens": grid, "BLEU": values[0], "lower": np.array([e[0] for e in ends]),
                     "upper": np.array([e[1] for e in ends]),
                 }
             )

@@ -93,6 +93,8 @@ def answer(grounds: Grounds, query: TrendQuery) -> Plan:
         raise DataError(message(f"{x.size} rows to learn from", "three or more", "raise below"))
     if (x <= 0).any():
         raise DataError(message(f"{name} falls to {x.min():g}", "positive sizes: trends are in their logarithm"))
+    if query.y == name:
+        raise QueryError(message(f"x and y are both {name!r}", "a size and a metric", "y='score'"))
     log, sizes = np.log10(x), int(np.unique(x).size)
     label, clusters = _clusters(runs, query.by)
     found = regimes_of(x, y, runs.weights, names=(name, query.y), better=query.better, level=grounds.level)
@@ -105,7 +107,7 @@ def answer(grounds: Grounds, query: TrendQuery) -> Plan:
         decision = {"forecast": forecast, **decision}
     plan = composed(
         grounds, planner, query,
-        headline=_headline(query, shape, drawn, forecast, name, unit, sizes),
+        headline=_headline(query, shape, drawn, decision, name, sizes),
         decision=decision,
         binding=f"{x.size} rows, {sizes} different {name}",
         tables=(
@@ -124,7 +126,9 @@ def answer(grounds: Grounds, query: TrendQuery) -> Plan:
         ),
         papers=("wu2024ushaped",) if slices is not None else (),
     )  # fmt: skip
-    origin = replace(plan.evidence, law="turning", draws=query.resamples, draws_from=f"resamples of {label}")
+    origin = replace(
+        plan.evidence, law="turning", rows=int(x.size), draws=query.resamples, draws_from=f"resamples of {label}"
+    )
     return replace(plan, evidence=origin)
 
 
@@ -154,6 +158,8 @@ def _numbers(runs: Runs, name: str, what: str) -> Array:
 def _slices(runs: Runs, query: TrendQuery) -> tuple[Array, Array, Array] | None:
     """(n,) easy, hard, accuracy of all rows; None where the questions are not sliced."""
     if query.easy is None and query.hard is None:
+        if query.accuracy is not None:
+            raise QueryError(message("accuracy without easy and hard", "the slices that foretell it, or y alone"))
         return None
     if query.easy is None or query.hard is None:
         given, other = ("easy", "hard") if query.hard is None else ("hard", "easy")
@@ -223,7 +229,7 @@ def _forecast(
             raise DataError(message("too few sizes below the threshold", f"{_trend.EASY + 2} or more: degree five"))
         easy, hard, accuracy = (half[keep] for half in slices)
         values = _trend.sandwich(log, easy, hard, accuracy, drawn.weights, there)[:, 0]
-        if accuracy.min() >= 0 and accuracy.max() <= 1 and not 0 <= values[0] <= 1:
+        if _is_share(accuracy) and not 0 <= values[0] <= 1:
             raise refused(
                 f"the slices say {values[0]:.3g} {words}, which is no share: a polynomial of degree five is carried "
                 f"{show(query.at / 10.0 ** float(log.max()), 'x')} beyond the last size it has seen",
@@ -249,7 +255,17 @@ def _forecast(
             "slices by difficulty (easy, hard, below) where there are some, or runs at the size itself",
         )
     values = _trend.line_at(log, runs[query.y], drawn.weights, there)[:, 0]
+    if _is_share(runs[query.y]) and not 0 <= values[0] <= 1:
+        raise refused(
+            f"the line says {values[0]:.3g} {words}, which is no share: a straight line knows no end",
+            "a size nearer to those seen",
+            "a law with a floor or a ceiling: accuracy-sigmoid along the loss, in the question 'task'",
+        )
     return decided(values, "", level, f"{query.y} {words}, by a line in log {name}")
+
+
+def _is_share(values: Array) -> bool:
+    return bool(values.min() >= 0 and values.max() <= 1)
 
 
 # --------------------------------------------------------------------------------------------------- what is answered
@@ -278,12 +294,13 @@ def _decisions(drawn: Drawn, shape: str, unit: str, level: float, sizes: int) ->
 
 
 def _headline(
-    query: TrendQuery, shape: str, drawn: Drawn, forecast: Decided | None, name: str, unit: str, sizes: int
+    query: TrendQuery, shape: str, drawn: Drawn, decision: dict[str, Decided], name: str, sizes: int
 ) -> str:
+    forecast = decision.get("forecast")
     told = f" It is expected to be {forecast} {forecast.meaning.partition(' ')[2]}." if forecast is not None else ""
     if shape in TURNS:
         falls = "falls and then rises" if shape == "U-shape" else "rises and then falls"
-        return f"{query.y} {falls} along {name}, with the turn at {show(10.0 ** drawn.vertex[0], unit)}." + told
+        return f"{query.y} {falls} along {name}, with the turn at {decision['turn']}." + told
     if shape == "undetermined":
         why = f": {sizes} sizes are too few to tell" if sizes < LEAST else ""
         return f"{query.y} shows no trend along {name} that is beyond chance{why}." + told

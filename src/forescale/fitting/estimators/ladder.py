@@ -44,8 +44,8 @@ ENOUGH = 1e-2
 """Share of its objective that a refit may still have to gain: a hundredth of the squares of some sixteen rows moves
 the answer by less than half of a standard error, and what is left in such valleys is far below that."""
 
-BLOCK = lm.BLOCK
-"""Refits solved together; four times as many of the small problems of step 1."""
+SMALL = 16 * lm.BLOCK
+"""Refits of step 1 solved together: with as few rows as there are runs, calls cost more than sums."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,13 @@ def steps(runs: Runs, options: Options) -> Steps:
 
     Raises:
         ColumnError: no label column run.
-        DataError: fewer than five runs, which the first step needs.
+        DataError: fewer than five runs, which the first step needs; scores outside 0 to 1.
     """
+    if not ((runs["score"] >= 0) & (runs["score"] <= 1)).all():
+        low, high = runs["score"].min(), runs["score"].max()
+        raise DataError(
+            message(f"scores from {low:g} to {high:g}", "accuracies between 0 and 1", "divide per cent by 100")
+        )
     if "run" not in runs.labels:
         raise ColumnError(message("checkpoints without the label column 'run'", "which run each row belongs to"))
     last, window, skip = int(options["last"]), int(options["window"]), float(options["skip"])
@@ -187,7 +192,7 @@ def _refitted(
     starts = np.tile(problem.space.search(problem.space.vector(start)), (len(weights), 1))
     found = lm.solve(
         problem.predict_and_jacobian, problem.objective, problem.response, starts, weights,
-        rtol=1e-9, lower=problem.lower, max_iterations=PATIENT, block=BLOCK if problem.n > BLOCK else 4 * BLOCK,
+        rtol=1e-9, lower=problem.lower, max_iterations=PATIENT, block=lm.BLOCK if problem.n > lm.BLOCK else SMALL,
     )  # fmt: skip
     near = (found.decrement <= ENOUGH) | (found.objective <= ROUNDING * weights.sum(axis=1))
     natural = np.where(near[:, None], problem.space.natural(found.theta), np.nan)

@@ -36,6 +36,10 @@ TOLERANCE = 1e-4
 
 ROUNDS = 1000
 STARTS = 64
+BLOCK = 512
+"""Links solved together: some forty models each."""
+ENOUGH = 1e-8
+"""Share of its squares that a link may still promise: links to separable scores steepen for ever."""
 GUESS = 0.2
 """Largest chance level of the link."""
 
@@ -198,8 +202,9 @@ def links(x: Array, y: Array, weights: Array, starts: Array, patience: int = 200
     lower[-1], upper[-1] = 0.0, GUESS
     objective = losses.squared()
     found = lm.solve(
-        model, objective, objective.response(y), starts, weights, lower=lower, upper=upper, max_iterations=patience
-    )
+        model, objective, objective.response(y), starts, weights, lower=lower, upper=upper, max_iterations=patience,
+        rtol=ENOUGH, block=BLOCK,
+    )  # fmt: skip
     left = np.where(np.isfinite(found.objective), found.objective, np.inf)
     order = np.argsort(left, kind="stable") if weights.ndim == 1 else np.arange(left.size)
     return found.theta[order], left[order]
