@@ -106,8 +106,29 @@ def test_a_budget_goes_to_the_efficient_size_batch_and_steps() -> None:
     size = one["batch_tokens"].value
     found = law(law.constants("kaplan2020"), N=sizes, step=1e20 / (6 * sizes * size), batch_tokens=size)
     assert abs(int(np.argmin(found)) - 20) <= 1
-    with pytest.raises(QueryError, match="FLOP"):
-        fs.plan("batch", budget="10 H100-hours")
+    # Device time and money are spent at the speed that is said.
+    hours = fs.plan("batch", budget="10k H100-hours", mfu=0.4)
+    assert hours["C"].value == pytest.approx(1e4 * 3600 * 0.4 * 989.4e12, rel=1e-3)
+    assert fs.plan("batch", budget="$20k @ $2/H100-hour", mfu=0.4)["C"].value == pytest.approx(hours["C"].value)
+
+
+def test_prices_and_deadlines_against_a_search_in_the_finite_batch_law() -> None:
+    """Steps of every batch by bisection in L(N, S, B), waiting and compute added up, the least one taken."""
+    law = find("kaplan-steps")
+    p = law.constants("kaplan2020")
+    sizes = np.geomspace(2e5, 2e8, 4001)
+    low, high = np.full(sizes.size, 1e2), np.full(sizes.size, 1e9)
+    for _ in range(60):
+        middle = np.sqrt(low * high)
+        short = law(p, N=1e9, step=middle, batch_tokens=sizes) > 2.5
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    asked = {"target": 2.5, "params": "1B", "step_seconds": 3.0}
+    dear = fs.plan("batch", **asked, hour_price=200.0, rate="$2/H100-hour", mfu=0.4)
+    dollars = low * 3 / 3600 * 200 + 6e9 * low * sizes * 2 / 3600 / (0.4 * 989.4e12)
+    assert dear["batch_tokens"].value == pytest.approx(sizes[np.argmin(dollars)], rel=0.01)
+    assert dear["dollars"].value == pytest.approx(dollars.min(), rel=1e-3)
+    late = fs.plan("batch", **asked, deadline_hours=30.0)
+    assert late["batch_tokens"].value == pytest.approx(sizes[np.argmin(np.abs(low - 36_000))], rel=0.01)
 
 
 def test_the_critical_batch_grows_on_the_way() -> None:
@@ -156,12 +177,20 @@ def test_the_price_of_time_is_weighed_against_compute() -> None:
         ({"target": 2.6, "lr": 1e-3}, "lr_batch"),
         ({"target": 2.6, "lr_batch": 1e5}, "lr"),
         ({"target": 2.6, "step_seconds": -1}, "step_seconds"),
+        ({"target": 2.6, "mfu": 0.4}, "rate"),
         ({"target": 2.6, "hour_price": 9, "step_seconds": 1, "rate": "$2/nothing-hour"}, "nothing"),
     ],
 )
 def test_what_is_missing_is_named(query: dict[str, object], named: str) -> None:
     with pytest.raises(QueryError, match=named):
         fs.plan("batch", **query)
+
+
+def test_less_than_a_token_is_no_batch() -> None:
+    """At a loss of 100, or with years to wait."""
+    for asked in ({"target": 100.0}, {"target": 2.6, "deadline_hours": 1e9, "step_seconds": 2}):
+        with pytest.raises(RefusedError, match="one token"):
+            fs.plan("batch", **asked)
 
 
 def test_a_model_that_is_too_small_is_refused() -> None:
@@ -178,6 +207,9 @@ def test_a_rate_is_carried_to_the_batch() -> None:
     with_fit = fs.plan("batch", *[fs.fit({"batch_tokens": b, "lr_peak": y}, "lr-batch") for b, y in [_rates()]],
                        target=3.0, params="1B", batch="4M")  # fmt: skip
     assert with_fit["lr"].value == pytest.approx(2e-3 / (1 + 1e6 / 4e6), rel=1e-4)
+    with pytest.raises(QueryError, match="leave out lr"):
+        fs.plan("batch", fs.fit(dict(zip(("batch_tokens", "lr_peak"), _rates())), "lr-batch"), target=3.0, lr=1e-3,
+                lr_batch="1M")  # fmt: skip
 
 
 def _rates() -> tuple[np.ndarray, np.ndarray]:
@@ -197,6 +229,10 @@ def test_runs_at_several_batches() -> None:
     assert plan["critical_batch"].lower < 1.2e6 < plan["critical_batch"].upper
     assert plan["least_steps"].value == pytest.approx(8e3, rel=0.03)
     assert plan["C"].value == pytest.approx(6 * 3e8 * plan["tokens"].value, rel=1e-12)
+    paid = fs.plan("batch", fs.load({"batch_tokens": sizes, "steps": steps}), params="300M", rate="$2/H100-hour")
+    assert paid["compute_dollars"].lower < paid["compute_dollars"].value < paid["compute_dollars"].upper
+    with pytest.raises(QueryError, match="params"):
+        fs.plan("batch", fs.load({"batch_tokens": sizes, "steps": steps}), rate="$2/H100-hour")
     assert plan.evidence.law == "batch-steps"
     with pytest.raises(QueryError, match="target"):
         fs.plan("batch", fs.load({"batch_tokens": sizes, "steps": steps}), target=2.6)
@@ -220,8 +256,9 @@ def test_gradient_norms_give_the_critical_batch() -> None:
     with_target = fs.plan("batch", fs.load(_norms(400)), target=2.6, params="1B")
     assert with_target["critical_batch"].value == plan["critical_batch"].value
     assert with_target["steps"].value == pytest.approx(2 * with_target["least_steps"].value)
-    with pytest.raises(QueryError, match="target"):
-        fs.plan("batch", fs.load(_norms(400)), deadline_hours=10, step_seconds=1)
+    for timed in ({"deadline_hours": 10}, {}):
+        with pytest.raises(QueryError, match="target"):
+            fs.plan("batch", fs.load(_norms(400)), step_seconds=1, **timed)
 
 
 def test_the_resampled_intervals_cover() -> None:
@@ -241,6 +278,10 @@ def test_norms_that_cannot_tell() -> None:
     assert any("scatter" in text for text in one_each.assumptions)
     with pytest.raises(DataError, match="both positive"):
         fs.plan("batch", fs.load({"batch_tokens": [1e5, 4e6], "grad_norm_sq": [0.3, 0.4]}))
+    with pytest.raises(DataError, match="batch_tokens"):
+        fs.plan("batch", fs.load({"batch_tokens": [-1e5, 4e6], "grad_norm_sq": [0.3, 0.2]}))
+    with pytest.raises(DataError, match="grad_norm_sq"):
+        fs.plan("batch", fs.load({"batch_tokens": [1e5, 4e6], "grad_norm_sq": [0.3, float("nan")]}))
     with pytest.raises(DataError, match="one batch"):
         fs.plan("batch", fs.load({"batch_tokens": [1e5, 1e5], "grad_norm_sq": [0.3, 0.4]}))
 

@@ -131,6 +131,7 @@ def test_the_best_model_depends_on_the_size_of_the_set() -> None:
     assert "of B" in large.headline
     assert large.table("alternatives").column("model") == ("B", "A", "C")
     assert large["share_best"].value > 95
+    assert list(large.curves["loss"])[:2] == ["examples", "B"]
     crossing = large.table("crossings").records()
     assert [row["model"] for row in crossing] == ["A", "B"]
     even = np.geomspace(200, 1e6, 4000)
@@ -139,6 +140,13 @@ def test_the_best_model_depends_on_the_size_of_the_set() -> None:
     reach = fs.plan("fine-tuning", models(), target=1.7)
     assert "of B" in reach.headline  # A has its floor at 1.9
     assert reach.table("alternatives").records()[-1]["examples"] == np.inf
+
+
+def test_a_model_with_too_few_sizes_is_named() -> None:
+    table = models()
+    few = table.where((table.labels["model"] != "B") | (table["D"] <= 800))
+    with pytest.raises(DataError, match="'B' was fine-tuned on 3 sizes"):
+        fs.plan("fine-tuning", few, examples=1e6)
 
 
 def test_fits_stand_where_a_table_does() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import forescale as fs
-from forescale.core.errors import DataError, InputError, QueryError, RefusedError
+from forescale.core.errors import ConventionError, DataError, InputError, QueryError, RefusedError
 from forescale.fitting.tuning import valley
 from forescale.laws import find
 from forescale.laws.step_law import beside, bottom
@@ -30,7 +30,9 @@ class TestLearningRate(PlannerCase):
     ladders: ClassVar = {
         "learning-rate": Ladder("tokens", ("20B", "200B", "2T"), rising=("lr_peak", "batch_tokens", "steps"))
     }
-    conflicts: ClassVar = {"learning-rate": ({"batch": "1T", "tokens": "1B"},)}
+    conflicts: ClassVar = {
+        "learning-rate": ({"batch": "1T", "tokens": "1B"}, {"batch": 512, "context": 2048}, {"context": 10**13})
+    }
 
 
 def sweep(noise: float = 0.0, cells: Any = None, seed: int = 3) -> dict[str, np.ndarray]:
@@ -117,6 +119,27 @@ def test_another_rule_can_be_asked_and_its_end_is_refused() -> None:
         fs.plan("learning-rate", "critical-batch:hu2024", params="1B", tokens="20B")
 
 
+def test_a_rate_and_a_batch_of_different_runs_are_said_not_to_belong_together() -> None:
+    plan = fs.plan("learning-rate", "critical-batch:hu2024", params="1B", tokens="20B", final_loss="2.5 nats/token")
+    assert plan["batch_tokens"].value == pytest.approx(3.98e6, rel=1e-3)
+    assert "mixed-rules" in {w.code for w in plan.warnings}
+    with pytest.raises(ConventionError, match="nats/token"):
+        fs.plan("learning-rate", "critical-batch:hu2024", params="1B", tokens="20B", final_loss="3.6 bits/token")
+    with pytest.raises(RefusedError, match="at most the tokens"):
+        fs.plan("learning-rate", "critical-batch:hu2024", params="1B", tokens="1B", final_loss=1.0)
+
+
+def test_intervals_that_another_fit_to_the_same_cells_leaves_are_said() -> None:
+    """Far out the powers of the recipe and those of the valley part; near the cells they cost the same."""
+    far, near = (fs.plan("learning-rate", params=N, tokens=D) for N, D in (("7B", "1.4T"), ("400M", "50B")))
+    p = find("tuning-surface").constants("li2025steplaw-cells")
+    assert not far["lr_peak"].lower < bottom(p, 7e9, 1.4e12)[0] < far["lr_peak"].upper
+    said = next(w.text for w in far.warnings if w.code == "narrow-intervals")
+    other = next(row for row in far.table("rules").records() if row["rule"].startswith("our fit"))
+    assert f"{other['loss given away']:.2g} %" in said
+    assert not any(w.code in ("narrow-intervals", "mixed-rules") for w in near.warnings)
+
+
 # -- a batch that is held, and mistakes -----------------------------------------------------------------------------
 
 
@@ -133,7 +156,20 @@ def test_a_held_batch_wants_its_own_rate() -> None:
     assert held["cost_batch_held"].value == pytest.approx(100 * (along.min() / p["E"] - 1), rel=1e-6)
     assert held["batch_tokens"].value == 2e6
     assert held.binding == "the batch that is held"
+    # No draw moves the shape of published constants: no interval, not one of no width.
+    assert held["cost_batch_held"].lower is None
+    assert held["cost_rate_2x"].lower is None
     assert free["batch_tokens"].value != 2e6
+
+
+def test_a_batch_is_at_least_one_sequence() -> None:
+    plan = fs.plan("learning-rate", params="1B", tokens="1M")
+    assert (plan["batch_tokens"].value, plan["batch_sequences"].value) == (2048.0, 1.0)
+    own = fs.law("batch-power")(fs.law("batch-power").constants("li2025steplaw"), D=1e6)
+    assert own < 2048
+    assert plan["lr_peak"].value > 1.79 * 1e9**-0.713 * 1e6**0.307
+    assert "one sequence" in plan.binding
+    assert "(1 sequence of 2,048)" in plan.headline
 
 
 def test_mistakes_and_usual_values_cost_what_the_valley_says() -> None:
@@ -174,6 +210,8 @@ def test_sweeps_give_the_bottom_of_their_valley() -> None:
     assert plan["cost_rate_2x"].value == pytest.approx(100 * np.expm1(TRUTH["k_lr"] * np.log(2) ** 2), rel=1e-6)
     assert "sweeps" in plan.headline
     assert not any("taken from" in text for text in plan.assumptions)
+    noisy = fs.plan("learning-rate", fs.load(sweep(1e-3)), params=1.6e9, tokens=3e11, batch=1e6)
+    assert noisy["cost_batch_held"].lower < noisy["cost_batch_held"].value < noisy["cost_batch_held"].upper
     held = fs.plan("learning-rate", fs.load(table), params=1.6e9, tokens=3e11, batch=1e6)
     assert held["lr_peak"].value == pytest.approx(beside(TRUTH, rate, batch, 1e6)[0], rel=1e-6)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import forescale as fs
-from forescale.core.errors import InputError, QueryError
+from forescale.core.errors import InputError, QueryError, RefusedError
 from forescale.laws import find
 from forescale.laws.transfer import MUP
 from forescale.planning import transfer
@@ -26,7 +26,11 @@ class TestTransfer(PlannerCase):
     ladders: ClassVar = {
         "transfer": Ladder("width", (512, 1024, 4096), rising=("wd_matrix",), falling=("lr_matrix", "std_matrix"))
     }
-    conflicts: ClassVar = {"transfer": ({"tied": True, "head": "rate"}, {"width": 1000, "heads": 3})}
+    conflicts: ClassVar = {"transfer": (
+            {"tied": True, "head": "rate"}, {"width": 1000, "heads": 3}, {"tied": True, "lr_head": 1e-3},
+            {"batch": "2B", "tokens": "1B"},
+        )
+    }  # fmt: skip
 
 
 # -- the rules ------------------------------------------------------------------------------------------------------
@@ -114,6 +118,10 @@ def test_settings_are_read_by_a_program() -> None:
     assert float(lines["LR_MATRIX"]) == 1e-3
     assert float(lines["WD_MATRIX"]) == pytest.approx(0.2)
     assert float(lines["MULTIPLIER_HEAD"]) == 0.25
+    assert "STD_VECTOR" not in lines  # gains start at one, biases at zero
+    tied = fs.plan("transfer", **FOUR, tied=True)
+    assert not {"lr_head", "std_head"} & set(tied.decision)
+    assert tied["multiplier_head"].value == 0.25
 
 
 # -- what the rules do not cover ------------------------------------------------------------------------------------
@@ -149,6 +157,9 @@ def test_what_is_not_covered_is_said() -> None:
         ({"proxy_heads": 7}, "proxy_heads"),
         ({"width": 1000}, "heads"),
         ({"head": "both"}, "head"),
+        ({"lr": float("inf")}, "lr"),
+        ({"weight_decay": float("inf")}, "weight_decay"),
+        ({"slope": 1.9}, "slope"),
     ],
 )
 def test_bad_input_is_named(query: dict[str, Any], named: str) -> None:
@@ -156,6 +167,16 @@ def test_bad_input_is_named(query: dict[str, Any], named: str) -> None:
         fs.plan("transfer", **{**FOUR, **query})
     with pytest.raises(QueryError, match="lr"):
         fs.plan("transfer", proxy_width=256, width=512)
+
+
+def test_what_no_proxy_says_is_refused() -> None:
+    """Proxies of one width, and a decay that takes all of a matrix in each step."""
+    one = {"lr_peak": [1e-3, 2e-3] * 3, "weight_decay": [0.1, 0.2] * 3, "width": [256.0] * 6,
+           "sigma_max": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}  # fmt: skip
+    with pytest.raises(RefusedError, match="vary apart"):
+        fs.plan("transfer", fs.load(one), **FOUR)
+    with pytest.raises(RefusedError, match="every step"):
+        fs.plan("transfer", **{**FOUR, "weight_decay": 1000.0})
 
 
 # -- a model that obeys ---------------------------------------------------------------------------------------------

@@ -101,7 +101,8 @@ def surface_starts(N: Array, D: Array, lr_peak: Array, batch_tokens: Array, y: A
 
 
 _RELEASE = (
-    "17 cells of N and D, 1,911 dense runs; AdamW, cosine-like decay to a least rate of 1e-5, sequences of 2,048."
+    "The release: 17 cells of N and D, 1,911 dense runs; AdamW, cosine-like decay to a least rate of 1e-5, "
+    "sequences of 2,048."
 )
 _NOT_A_LOSS = {
     "compute-optimal": "it predicts a setting of the optimiser, not a loss",
@@ -125,7 +126,7 @@ def _published(values: dict[str, float], note: str) -> Published:
         conventions={"N": "non-embedding", "D": "tokens"} if of_rate else {"D": "tokens"},
         fitted_range={"D": (4e9, 1e11)},
         reproduced="no",
-        note=f"{_RELEASE} {note}",
+        note=f"Not recovered from the released runs: {note}" + (f" {_RELEASE}" if of_rate else ""),
     )
 
 
@@ -168,12 +169,12 @@ lr_power = Law(
     published={
         "li2025steplaw": _published(
             {"a": 1.79, "b": -0.713, "c": 0.307},
-            "Their recipe gives 77.7 N^-.766 D^.197 on all released cells and 146.7 N^-.828 D^.221 on the 15 of up "
-            "to 537M parameters: other constants, whose choices cost about the same.",
+            "their recipe gives 77.7 N^-.766 D^.197 on all released cells and 146.7 N^-.828 D^.221 on the 15 of up "
+            "to 537M parameters. There these choices cost about the same.",
         ),
         "li2025steplaw-bootstrap": _published(
             {"a": np.exp(0.5863077907), "b": -0.7129222912, "c": 0.3074909504},
-            "Means of the 1,000 bootstrap rows that they release (a: exp of the mean of ln a, standard deviation "
+            "means of the 1,000 bootstrap rows that they release (a: exp of the mean of ln a, standard deviation "
             ".62): what is printed but for the last digit of a; 2 % more at 7e9 and 1.4e12.",
         ),
     },
@@ -212,12 +213,12 @@ batch_power = Law(
     published={
         "li2025steplaw": _published(
             {"a": 0.58, "b": 0.571},
-            "Their recipe gives .2085 D^.6125 on all released cells and .223 D^.611 on the 15 of up to 537M "
-            "parameters.",
+            "their recipe gives .2085 D^.6125 on all released cells and .223 D^.611 on the 15 of up to 537M "
+            "parameters. The runs are those of lr-power.",
         ),
         "li2025steplaw-bootstrap": _published(
             {"a": np.exp(-0.5435421736), "b": 0.5709443647},
-            "Means of the 1,000 bootstrap rows that they release; they round to what is printed.",
+            "means of the 1,000 bootstrap rows that they release; they round to what is printed.",
         ),
     },
     checks=(

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.frozen import Frozen
-from forescale.core.quantity import format_short
+from forescale.core.quantity import Loss, format_short, parse_loss
 from forescale.fitting._fit import Finding
 from forescale.fitting.surface import surface
 from forescale.laws import Law, find
 from forescale.laws.step_law import bottom, cost, tuning_surface
 from forescale.planning import _evidence
 from forescale.planning._compose import refused
-from forescale.planning._intervals import of_estimate
+from forescale.planning._intervals import interval, of_estimate
 from forescale.planning._plan import Basis, Grounds, Table
 
 Array = NDArray[np.float64]
@@ -59,11 +59,18 @@ class Asked:
 
     N: float
     D: float
-    loss: float | None = None
+    loss: Loss | None = None
 
-    def columns(self, law: Law) -> dict[str, float] | None:
-        """The inputs of a law, None when one of them is not known."""
-        known = {"N": self.N, "D": self.D, "C": 6.0 * self.N * self.D, "loss": self.loss}
+    def columns(self, law: Law, conventions: Mapping[str, str]) -> dict[str, float] | None:
+        """The inputs of a law in its conventions, None when one of them is not known.
+
+        Raises:
+            ConventionError: the loss is in another unit than that of the law.
+        """
+        loss = None
+        if self.loss is not None and "loss" in law.inputs:
+            loss = parse_loss(self.loss, conventions.get("loss"))
+        known = {"N": self.N, "D": self.D, "C": 6.0 * self.N * self.D, "loss": loss}
         found = {name: known.get(name) for name in law.inputs}
         return None if None in found.values() else {name: float(v) for name, v in found.items() if v is not None}
 
@@ -162,6 +169,10 @@ def _of_rules(grounds: Grounds, asked: Asked) -> Tuning:
             "Step Law: AdamW, decay to a least rate of 1e-5, N without embeddings. With a tenth of the peak as least "
             "rate, with WSD or with other data the best peak is another one."
         )
+    mixed = _mixed(grounds)
+    findings = [*_outside({**ranges, "N": CELLS_N} if published else ranges, asked), *mixed]
+    if published and not mixed:
+        findings += _narrow(rate, batch, p, asked, grounds.level)
     return Tuning(
         rate,
         batch,
@@ -170,15 +181,15 @@ def _of_rules(grounds: Grounds, asked: Asked) -> Tuning:
         "The shape is that of our fit to the released cells of Step Law.",
         " and ".join(names),
         kept,
-        tuple(_outside({**ranges, "N": CELLS_N} if published else ranges, asked)),
+        tuple(findings),
         tuple(said),
     )
 
 
 def _of_part(grounds: Grounds, part: str, asked: Asked) -> Array:
-    columns = asked.columns(grounds.law(part))
+    law = grounds.law(part)
+    columns = asked.columns(law, grounds.laws[part].surface.conventions)
     if columns is None:
-        law = grounds.law(part)
         raise refused(
             f"the law {law.id!r} reads {', '.join(law.inputs)}, and no final loss was given",
             "final_loss: the loss expected at the end",
@@ -191,6 +202,52 @@ def _named(basis: Basis) -> str:
     source = basis.surface.law.id if basis.fit is None else (basis.fit.source or basis.surface.law.id)
     known = {constants: whose for whose, _, _, constants in RULES}
     return known.get(source.partition(":")[2].partition("@")[0], source)
+
+
+def _mixed(grounds: Grounds) -> list[Finding]:
+    """A rate and a batch that do not come from the same runs."""
+    origins = []
+    for part in ("rate", "batch"):
+        basis = grounds.laws[part]
+        key = "" if basis.fit is None else (basis.fit.source or "").partition(":")[2].partition("@")[0]
+        facts = basis.surface.law.published.get(key)
+        origins.append("a fit" if facts is None else facts.source)
+    if origins[0] == origins[1]:
+        return []
+    return [
+        Finding(
+            "mixed-rules",
+            "amber",
+            f"The rate is that of {_named(grounds.laws['rate'])}, the batch that of {_named(grounds.laws['batch'])}: "
+            "a rate belongs to the batch of its own rule, and this one was tuned beside another batch.",
+            "Give both of one rule, or hold this batch under one rule (batch), which moves the rate along.",
+        )
+    ]
+
+
+SEEDS = 1e-3
+"""Share of the loss below which differences are seed noise."""
+
+
+def _narrow(rate: Array, batch: Array, p: Mapping[str, Array], asked: Asked, level: float) -> list[Finding]:
+    """Whether the valley of the same cells lies outside the intervals of the published powers, and matters."""
+    other = [of_estimate(values) for values in bottom(p, asked.N, asked.D)]
+    ends = [interval(values, level) for values in (rate, batch)]
+    if None in ends or all(pair[0] <= value <= pair[1] for value, pair in zip(other, ends) if pair is not None):
+        return []
+    lost = of_estimate(cost(p, other[0] / of_estimate(rate), other[1] / of_estimate(batch)))
+    if lost < SEEDS:
+        return []
+    return [
+        Finding(
+            "narrow-intervals",
+            "amber",
+            "The intervals are those of the published bootstrap of one recipe. Our fit to the same released cells "
+            f"says a rate of {other[0]:.3g} and a batch of {format_short(other[1])} tokens, outside them: "
+            f"whichever is right, the other gives away {100 * lost:.2g} % of the loss.",
+            "A sweep around the prediction, on the largest model that can be swept.",
+        )
+    ]
 
 
 def _outside(ranges: Mapping[str, tuple[float, float]], asked: Asked) -> list[Finding]:
@@ -259,7 +316,7 @@ def _says(rate_law: str, batch_law: str, constants: str, asked: Asked) -> tuple[
 
 def _value(name: str, constants: str, asked: Asked) -> float | None:
     law = find(name)
-    columns = asked.columns(law)
+    columns = asked.columns(law, law.published[constants].conventions)
     if columns is None:
         return None
     value = float(law(law.constants(constants), **columns))

@@ -26,6 +26,7 @@ from forescale.fitting._fit import Finding
 from forescale.laws._terms import loss_batch
 from forescale.laws.critical_batch import batch_for_price, batch_for_steps, rate_of_batch, steps_to_level
 from forescale.laws.kaplan_steps import cheapest_loss, cheapest_size, least_steps
+from forescale.planning import _money
 from forescale.planning._compose import composed, refused
 from forescale.planning._intervals import decided, of_estimate
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner, Table
@@ -45,12 +46,14 @@ class BatchQuery(BaseModel):
 
     target: LossText | None = Field(None, description="loss to reach, in the unit of the laws, e.g. 2.6")
     budget: BudgetText | None = Field(
-        None, description="or compute to spend at the critical batch, on the size of least loss, e.g. 1e21 FLOP"
+        None,
+        description="or what there is to spend, at the critical batch on the size of least loss, e.g. 1e21 FLOP",
     )
     params: ParamsText | None = Field(
         None, description="parameters without embeddings (default: those of least compute for the target), e.g. 1B"
     )
     batch: TokensText | None = Field(None, description="a batch in mind, in tokens, e.g. 2M")
+    context: int | None = Field(None, ge=1, description="tokens of one sequence, to count sequences, e.g. 2048")
     deadline_hours: float | None = Field(None, gt=0, description="hours in which the run must end, e.g. 72")
     hour_price: float | None = Field(None, gt=0, description="dollars that an hour of waiting is worth, e.g. 500")
     step_seconds: float | None = Field(
@@ -83,13 +86,19 @@ def answer(grounds: Grounds, query: BatchQuery) -> Plan:
 
     Raises:
         QueryError: more than one of batch, deadline_hours and hour_price; a field whose partner is missing.
-        RefusedError: the loss is never reached by this model, or no batch meets the deadline.
+        RefusedError: the loss is never reached by this model, no batch meets the deadline, or one below a token.
     """
     _check(query)
     ends = _ends(grounds, query)
     if not (of_estimate(ends.critical) > 0 and (ends.steps is None or of_estimate(ends.steps) > 0)):
-        raise _never(ends, query)
-    batch, binding, extra = _chosen(ends, query)
+        raise _never(ends)
+    batch, binding = _chosen(ends, query)
+    if of_estimate(batch) < 1.0:
+        raise refused(
+            f"a batch of {of_estimate(batch):.3g} tokens ({binding})",
+            "a batch of at least one token",
+            "a lower target, an earlier deadline or a dearer hour",
+        )
     over = steps_to_level(batch, 1.0, ends.critical)
     more = 1.0 + batch / ends.critical
     level = grounds.level
@@ -99,6 +108,9 @@ def answer(grounds: Grounds, query: BatchQuery) -> Plan:
         "steps_over_least": decided(over, "x", level, "steps over the fewest that any batch takes"),
         "tokens_over_least": decided(more, "x", level, "tokens over the fewest that any batch takes"),
     }
+    if query.context is not None:
+        name = f"batch (sequences of {query.context:,})"
+        decision["batch_sequences"] = decided(batch / query.context, "count", level, name)
     if ends.steps is not None:
         steps = ends.steps * over
         decision["steps"] = decided(steps, "count", level, "optimiser steps")
@@ -112,7 +124,7 @@ def answer(grounds: Grounds, query: BatchQuery) -> Plan:
             decision["hours"] = decided(steps * query.step_seconds / 3600.0, "", level, "hours of training")
     if query.budget is not None and ends.target is not None:
         decision["loss"] = decided(np.asarray(ends.target), "loss", level, "loss at the end")
-    decision.update(extra)
+    decision.update(_dollars(ends, query, batch))
     decision.update(_rates(grounds, ends, query, batch))
     ratios = f"{show(of_estimate(over), 'x')} the fewest steps and {show(of_estimate(more), 'x')} the fewest tokens"
     takes = ratios
@@ -170,8 +182,10 @@ def _check(query: BatchQuery) -> None:
                     f"leave out budget, or {' and '.join(fixed)}",
                 )
             )
-        if not isinstance(query.budget, Compute):
-            raise QueryError(message(f"budget = {query.budget}", "a number of FLOP, e.g. 1e21 FLOP"))
+    if query.mfu is not None and query.rate is None and isinstance(query.budget, Compute | None):
+        raise QueryError(
+            message("mfu without a rate", "rate, or a budget in device-hours or dollars", "rate='$2.10/H100-hour'")
+        )
     for name, needed in (
         ("deadline_hours", ("step_seconds",)),
         ("hour_price", ("step_seconds", "rate")),
@@ -196,12 +210,14 @@ def _ends(grounds: Grounds, query: BatchQuery) -> _Ends:
                     )
                 )
         params = None if query.params is None else np.full(grounds.rows, query.params)
+        unused = ["The gradient norms are not used: the runs measure the critical batch itself."]
         return _Ends(
             grounds.param("steps", "B_crit"),
             grounds.param("steps", "S_min"),
             _only(grounds, "steps"),
             "from runs at several batches",
             params,
+            assumptions=unused if grounds.has("noise") else [],
         )
     if query.target is None and query.budget is None and not grounds.has("noise"):
         raise QueryError(
@@ -215,14 +231,17 @@ def _ends(grounds: Grounds, query: BatchQuery) -> _Ends:
     target: float | Array | None = None
     params, steps = None, None
     used: list[str] = []
+    said: list[str] = []
     if query.budget is not None and grounds.has("noise"):
         raise QueryError(
             message("budget with gradient norms", "a critical batch by its law of the loss", "target=2.6")
         )
     if query.target is not None:
         target = parse_loss(query.target, grounds.laws["trajectory"].surface.conventions.get("loss"))
-    elif isinstance(query.budget, Compute):
-        target = _loss_of(grounds, query.budget.flop)
+    elif query.budget is not None:
+        spend = _money.budget(grounds.laws["trajectory"], query.budget, query.mfu)
+        target = _loss_of(grounds, spend.flop)
+        said += [*([] if isinstance(query.budget, Compute) else [spend.how]), *spend.assumptions]
     if target is not None:
         p = {name: grounds.param("trajectory", name) for name in _TRAJECTORY}
         least = cheapest_size(target, p["N_c"], p["alpha_N"], p["alpha_S"])
@@ -234,7 +253,7 @@ def _ends(grounds: Grounds, query: BatchQuery) -> _Ends:
         from forescale.fitting.estimators.gradient_noise import resampled
 
         noise = resampled(grounds.tables["noise"], max(grounds.rows - 1, 0) or 1000)
-        said = ["B_simple of the gradient norms stands for the critical batch: it gives the order of it."]
+        said += ["B_simple of the gradient norms stands for the critical batch: it gives the order of it."]
         if not np.isfinite(noise[1:]).any():
             said.append("Each batch has one norm: nothing shows their scatter, so there are no intervals.")
         else:
@@ -244,7 +263,7 @@ def _ends(grounds: Grounds, query: BatchQuery) -> _Ends:
     assert target is not None  # noqa: S101 - checked above
     part = _critical_part(grounds)
     kept = _only(grounds, *dict.fromkeys((part, *used)))
-    return _Ends(_critical(grounds, target), steps, kept, "by its law of the loss", params, target)
+    return _Ends(_critical(grounds, target), steps, kept, "by its law of the loss", params, target, said)
 
 
 def _loss_of(grounds: Grounds, flop: float) -> Array:
@@ -276,31 +295,35 @@ def _only(grounds: Grounds, *names: str, tables: tuple[str, ...] = ()) -> Ground
     )
 
 
-def _never(ends: _Ends, query: BatchQuery) -> Exception:
+def _never(ends: _Ends) -> Exception:
     if ends.target is not None and ends.params is not None and ends.steps is not None:
         return refused(
-            f"{format_short(of_estimate(ends.params), 'parameters')} never reach a loss of "
+            f"{format_short(of_estimate(ends.params), 'parameters')} parameters never reach a loss of "
             f"{show(of_estimate(ends.target), 'loss')}: what their size leaves lies above it",
             "a target that the model can reach",
             "a higher target, or more params",
         )
-    return refused("the critical batch is not a positive number", "finite constants", "look at the fit's verdict")
+    return refused(
+        "least steps or a critical batch that are not positive numbers",
+        "finite constants",
+        "look at the fit's verdict",
+    )
 
 
 # ------------------------------------------------------------------------------------------------ which batch
 
 
-def _chosen(ends: _Ends, query: BatchQuery) -> tuple[Array, str, dict[str, Decided]]:
-    """(B,) batch, what binds, and decisions that belong to the way of choosing."""
+def _chosen(ends: _Ends, query: BatchQuery) -> tuple[Array, str]:
+    """(B,) batch, and what binds."""
+    timed = [name for name in ("deadline_hours", "hour_price", "step_seconds", "rate") if getattr(query, name)]
+    if timed and ends.steps is None:
+        raise QueryError(
+            message(f"{timed[0]} with gradient norms alone", "the steps that the run takes", "target=2.6")
+        )
     if query.batch is not None:
-        return np.full_like(ends.critical, query.batch), "the batch in mind", {}
-    if query.deadline_hours is None and query.hour_price is None:
-        return ends.critical, "nothing: the critical batch, twice the least of steps and of tokens", {}
-    if ends.steps is None:
-        name = "deadline_hours" if query.deadline_hours is not None else "hour_price"
-        raise QueryError(message(f"{name} with gradient norms alone", "the steps that the run takes", "target=2.6"))
+        return np.full_like(ends.critical, query.batch), "the batch in mind"
     seconds = query.step_seconds or math.nan
-    if query.deadline_hours is not None:
+    if query.deadline_hours is not None and ends.steps is not None:
         allowed = 3600.0 * query.deadline_hours / seconds
         batch = batch_for_steps(allowed, ends.steps, ends.critical)
         if not math.isfinite(of_estimate(batch)):
@@ -311,19 +334,15 @@ def _chosen(ends: _Ends, query: BatchQuery) -> tuple[Array, str, dict[str, Decid
                 f"more than {least * seconds / 3600.0:.3g} hours",
                 "a later deadline, a faster step, a larger model or a higher target",
             )
-        return batch, f"deadline_hours = {query.deadline_hours:g}", {}
-    token = _token_dollars(ends, query)
-    step = (query.hour_price or math.nan) * seconds / 3600.0
-    batch = batch_for_price(ends.critical, step, token)
-    steps = ends.steps * steps_to_level(batch, 1.0, ends.critical)
-    dollars = steps * step + steps * batch * token
-    return batch, f"hour_price = ${query.hour_price:g} against the price of compute", {
-        "dollars": Decided(of_estimate(dollars), None, None, "dollars", "waiting and compute together")
-    }  # fmt: skip
+        return batch, f"deadline_hours = {query.deadline_hours:g}"
+    if query.hour_price is not None:
+        batch = batch_for_price(ends.critical, query.hour_price * seconds / 3600.0, _token_dollars(ends, query))
+        return batch, f"hour_price = ${query.hour_price:g} against the price of compute"
+    return ends.critical, "nothing: the critical batch, twice the least of steps and of tokens"
 
 
 def _token_dollars(ends: _Ends, query: BatchQuery) -> Array:
-    """(B,) dollars of compute for one token."""
+    """(B,) dollars of compute for one token; NaN without a rate."""
     if query.rate is None:
         return np.full_like(ends.critical, np.nan)
     if ends.params is None:
@@ -335,9 +354,24 @@ def _token_dollars(ends: _Ends, query: BatchQuery) -> Array:
     return 6.0 * ends.params * (paid.dollars or math.nan) / 1e21
 
 
+def _dollars(ends: _Ends, query: BatchQuery, batch: Array) -> dict[str, Decided]:
+    """What the compute costs, and the waiting where an hour of it has a price."""
+    if query.rate is None or ends.steps is None:
+        return {}
+    steps = ends.steps * steps_to_level(batch, 1.0, ends.critical)
+    compute = steps * batch * _token_dollars(ends, query)
+    found = {"compute_dollars": decided(compute, "dollars", ends.grounds.level, "compute")}
+    if query.hour_price is not None and query.step_seconds is not None:
+        waiting = steps * query.step_seconds / 3600.0 * query.hour_price
+        found["dollars"] = decided(waiting + compute, "dollars", ends.grounds.level, "waiting and compute together")
+    return found
+
+
 def _rates(grounds: Grounds, ends: _Ends, query: BatchQuery, batch: Array) -> dict[str, Decided]:
     """The learning rate at the chosen batch: by a fit of lr-batch, or carried over from a tuned one."""
     if grounds.has("rate"):
+        if query.lr is not None:
+            raise QueryError(message("lr and a fit of lr-batch", "one of them to carry the rate by", "leave out lr"))
         values = rate_of_batch(batch, grounds.param("rate", "lr_max"), grounds.param("rate", "B_noise"))
         return {"lr": decided(values, "", grounds.level, "learning rate at that batch, by its fit")}
     if query.lr is None or query.lr_batch is None:
@@ -357,8 +391,7 @@ def _trade(ends: _Ends, query: BatchQuery) -> Table:
     """Steps, tokens, time and dollars along the curve."""
     critical = of_estimate(ends.critical)
     steps = math.nan if ends.steps is None else of_estimate(ends.steps)
-    paid = query.rate is not None and ends.params is not None
-    token = of_estimate(_token_dollars(ends, query)) if paid else math.nan
+    token = of_estimate(_token_dollars(ends, query))
     lines: list[tuple[float | str | None, ...]] = []
     for factor in _FACTORS:
         over, more = 1.0 + 1.0 / factor, 1.0 + factor
@@ -479,7 +512,7 @@ def _warnings(ends: _Ends, batch: float) -> list[Finding]:
                 "Spend the devices on a larger model instead.",
             )
         )
-    if ends.target is not None and "trajectory" in ends.grounds.defaulted:
+    if ends.target is not None and ends.grounds.defaulted:
         found.append(
             Finding(
                 "other-tokens",

@@ -188,7 +188,7 @@ def _fitted(table: Runs, draws: int) -> list[_Curve]:
         DataError: more than one task, or a model with too few sizes.
     """
     # Only tables are fitted here: plans from fits start without it.
-    from forescale.fitting.rectified import rectified
+    from forescale.fitting.rectified import LEAST, rectified
 
     for label in ("task", "eval_set"):
         if label in table.labels and len(table.group_codes(label)[1]) > 1:
@@ -206,6 +206,16 @@ def _fitted(table: Runs, draws: int) -> list[_Curve]:
         one = rectified(bare, draws)
         return [_curve("the model", Basis(surface(one, draws=draws), one, one.sigma))]
     codes, names = bare.group_codes("model")
+    sizes = [len(np.unique(bare["D"][codes == i])) for i in range(len(names))]
+    if min(sizes) < LEAST:
+        few = names[sizes.index(min(sizes))]
+        raise DataError(
+            message(
+                f"the model {few!r} was fine-tuned on {min(sizes)} sizes of the set",
+                f"{LEAST} sizes or more of each model",
+                f"more sizes, or the table without {few!r}",
+            )
+        )
     fits = [rectified(bare.where(codes == i), draws) for i in range(len(names))]
     return [_curve(name, Basis(surface(one, draws=draws), one, one.sigma)) for name, one in zip(names, fits)]
 
@@ -397,7 +407,7 @@ def _lines(order: list[_Curve], size: float, level: float) -> dict[str, Frozen[s
     least = best.basis.surface.fitted_range.get("D", (size / 100.0, size))[0]
     sizes = np.geomspace(min(least, size / 10.0), 4.0 * max(size, best.seen if best.seen > 0 else size), 60)
     losses = best.loss(sizes)
-    curve = {"examples": sizes, "loss": losses[0]}
+    curve = {"examples": sizes, "loss" if len(order) == 1 else best.name: losses[0]}
     ends = [interval(column, level) for column in losses.T]
     if all(pair is not None for pair in ends):
         low, high = np.array(ends, dtype=np.float64).T

@@ -56,31 +56,23 @@ def answer(grounds: Grounds, query: LearningRateQuery) -> Plan:
     """Peak learning rate and batch.
 
     Raises:
-        QueryError: a batch of more than the tokens.
+        QueryError: a batch of more than the tokens, or of less than one sequence.
+        ConventionError: a final loss in another unit than that of the rule.
         DataError: sweeps that do not vary N and D apart.
-        RefusedError: the rule has no positive rate or batch there.
+        RefusedError: the rule has no positive rate there, or no batch within the tokens.
     """
-    if query.batch is not None and query.batch > query.tokens:
-        raise QueryError(
-            message(
-                f"a batch of {format_short(query.batch)} tokens and a run of {format_short(query.tokens)} tokens",
-                "a batch of at most the tokens",
-                "lower batch or raise tokens",
-            )
-        )
-    asked = Asked(query.params, query.tokens, None if query.final_loss is None else query.final_loss.value)
+    _check(query)
+    asked = Asked(query.params, query.tokens, query.final_loss)
     chosen = _rules.tuning(grounds, asked, query.within)
     best, own = chosen.rate, chosen.batch
-    rate, batch, given_up = best, own, np.zeros_like(own)
-    if query.batch is not None:
-        rate, given_up = beside(chosen.shape, best, own, query.batch)
-        batch = np.full_like(own, query.batch)
-    good = np.isfinite(rate) & np.isfinite(batch) & (rate > 0) & (batch > 0)
+    batch, binding = _held(query, own)
+    rate, given_up = beside(chosen.shape, best, own, batch)
+    good = np.isfinite(rate) & np.isfinite(batch) & (rate > 0) & (batch > 0) & (batch <= query.tokens)
     if not good[0]:
         raise refused(
             f"{chosen.name} gives a rate of {of_estimate(rate):.3g} and a batch of {of_estimate(batch):.3g} tokens "
-            f"at {format_short(query.params, 'parameters')} on {format_short(query.tokens)} tokens",
-            "a positive rate and batch",
+            f"at {format_short(query.params, 'parameters')} parameters on {format_short(query.tokens)} tokens",
+            "a positive rate and a batch of at most the tokens",
             "another rule (lr-power, batch-power), or sweeps of your own",
         )
     rate, batch = np.where(good, rate, np.nan), np.where(good, batch, np.nan)
@@ -93,29 +85,24 @@ def answer(grounds: Grounds, query: LearningRateQuery) -> Plan:
         "steps": decided(steps, "count", level, "optimiser steps"),
     }
     for name, text, wrong in (("rate", "learning rate", (2.0, 1.0)), ("batch", "batch", (1.0, 2.0))):
-        lost = 100.0 * cost(chosen.shape, *wrong)
-        lower, upper = (interval(lost, level) or (None, None)) if chosen.shape_is_fitted else (None, None)
-        decision[f"cost_{name}_2x"] = Decided(
-            of_estimate(lost), lower, upper, "%", f"loss given away by a {text} wrong by 2x"
+        decision[f"cost_{name}_2x"] = _given_up(
+            chosen, cost(chosen.shape, *wrong), level, f"loss given away by a {text} wrong by 2x"
         )
-    if query.batch is not None:
-        decision["cost_batch_held"] = Decided(
-            100.0 * of_estimate(given_up), None, None, "%", "loss given away by the batch that is held"
-        )
+    if binding:
+        decision["cost_batch_held"] = _given_up(chosen, given_up, level, "loss given away by the batch that is held")
+    sequences = of_estimate(batch) / query.context
     return composed(
         chosen.grounds,
         planner,
         query,
         headline=(
             f"Peak learning rate {of_estimate(rate):.3g} with a batch of {format_short(of_estimate(batch))} tokens "
-            f"({of_estimate(batch) / query.context:,.0f} sequences of {query.context:,}) for "
+            f"({sequences:,.0f} sequence{'' if round(sequences) == 1 else 's'} of {query.context:,}) for "
             f"{format_short(query.params, 'parameters')} parameters on {format_short(query.tokens)} tokens: "
             f"{of_estimate(steps):,.0f} steps. By {chosen.name}."
         ),
         decision=decision,
-        binding="the batch that is held"
-        if query.batch is not None
-        else "the bottom of the valley: nothing else binds",
+        binding=binding or "the bottom of the valley: nothing else binds",
         tables=(
             _mistakes(chosen),
             _usual(chosen, query),
@@ -126,8 +113,46 @@ def answer(grounds: Grounds, query: LearningRateQuery) -> Plan:
         warnings=[*chosen.warnings, *_few_steps(of_estimate(steps))],
         assumptions=chosen.assumptions,
         answered=good,
-        at={name: asked.columns(chosen.grounds.law(name)) or {} for name in chosen.grounds.laws},
+        at={
+            name: asked.columns(basis.surface.law, basis.surface.conventions) or {}
+            for name, basis in chosen.grounds.laws.items()
+        },
     )
+
+
+def _check(query: LearningRateQuery) -> None:
+    batch = query.context if query.batch is None else query.batch
+    if batch > query.tokens:
+        name = "context" if query.batch is None else "batch"
+        raise QueryError(
+            message(
+                f"{name} = {format_short(batch)} tokens and a run of {format_short(query.tokens)} tokens",
+                f"a {name} of at most the tokens",
+                f"lower {name} or raise tokens",
+            )
+        )
+    if batch < query.context:
+        raise QueryError(
+            message(
+                f"batch = {format_short(batch)} tokens and context = {query.context:,}: less than one sequence",
+                "a batch of one sequence or more, in tokens",
+                f"batch={format_short(batch * query.context)} if {batch:,.0f} are sequences, or a lower context",
+            )
+        )
+
+
+def _held(query: LearningRateQuery, own: Array) -> tuple[Array, str]:
+    """(B,) batch and what holds it: the query, or one sequence, where the rule would split it."""
+    if query.batch is not None:
+        return np.full_like(own, query.batch), "the batch that is held"
+    if of_estimate(own) < query.context:
+        return np.full_like(own, query.context), "one sequence: the rule would take less"
+    return own, ""
+
+
+def _given_up(chosen: Tuning, share: Array, level: float, meaning: str) -> Decided:
+    """A share of the loss in per cent; with an interval where the shape of the valley has draws."""
+    return decided(100.0 * (share if chosen.shape_is_fitted else share[:1]), "%", level, meaning)
 
 
 # ------------------------------------------------------------------------------------------------------- the tables

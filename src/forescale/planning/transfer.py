@@ -23,7 +23,7 @@ from forescale.core.quantity import format_short
 from forescale.costs.transformer import Shape, count
 from forescale.fitting._fit import Finding
 from forescale.laws.transfer import MUP, Scaling, decay_power, decay_steps
-from forescale.planning._compose import composed
+from forescale.planning._compose import composed, refused
 from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner, Table
 from forescale.planning._quantities import TokensText
@@ -41,22 +41,40 @@ class TransferQuery(BaseModel):
 
     proxy_width: int = Field(ge=1, description="width of the tuned proxy, e.g. 256")
     width: int = Field(ge=1, description="width of the target, e.g. 1024")
-    lr: float = Field(gt=0, description="peak learning rate of the proxy's matrices, e.g. 4e-3")
-    weight_decay: float = Field(0.1, ge=0, description="weight decay of the proxy's matrices, e.g. 0.1")
+    lr: float = Field(gt=0, allow_inf_nan=False, description="peak learning rate of the proxy's matrices, e.g. 4e-3")
+    weight_decay: float = Field(
+        0.1, ge=0, allow_inf_nan=False, description="weight decay of the proxy's matrices, e.g. 0.1"
+    )
     lr_vector: float | None = Field(
-        None, gt=0, description="peak learning rate of the proxy's norms and biases (default: lr), e.g. 4e-3"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="peak learning rate of the proxy's norms and biases (default: lr), e.g. 4e-3",
     )
     lr_embedding: float | None = Field(
-        None, gt=0, description="peak learning rate of the proxy's embedding (default: lr), e.g. 4e-3"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="peak learning rate of the proxy's embedding (default: lr), e.g. 4e-3",
     )
-    lr_head: float | None = Field(None, gt=0, description="peak learning rate of the proxy's head (default: lr)")
+    lr_head: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="peak learning rate of the proxy's head (default: lr)"
+    )
     std_matrix: float | None = Field(
-        None, gt=0, description="initial standard deviation of the proxy's matrices (default: fan-in^-1/2), e.g. 0.06"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="initial standard deviation of the proxy's matrices (default: fan-in^-1/2), e.g. 0.06",
     )
     std_embedding: float | None = Field(
-        None, gt=0, description="that of the proxy's embedding (default: proxy_width^-1/2), e.g. 0.06"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="that of the proxy's embedding (default: proxy_width^-1/2), e.g. 0.06",
     )
-    std_head: float | None = Field(None, ge=0, description="that of the proxy's head (default: proxy_width^-1/2)")
+    std_head: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="that of the proxy's head (default: proxy_width^-1/2)"
+    )
     head: Literal["multiplier", "rate"] = Field(
         "multiplier", description="what of the head shrinks with width: its output ('multiplier') or its 'rate'"
     )
@@ -66,8 +84,8 @@ class TransferQuery(BaseModel):
     )
     slope: float = Field(
         0.0,
-        gt=-2,
-        lt=2,
+        ge=-0.5,
+        le=0.5,
         description="measured slope of log top singular value in log width under the rule, to correct it, e.g. 0.05",
     )
     proxy_heads: int | None = Field(None, ge=1, description="attention heads of the proxy (default: width / 64)")
@@ -81,6 +99,10 @@ class TransferQuery(BaseModel):
     tokens: TokensText | None = Field(None, description="tokens of the target's run, e.g. 100B")
     proxy_batch: TokensText | None = Field(None, description="batch of the proxy, in tokens, e.g. 500K")
     batch: TokensText | None = Field(None, description="batch of the target, in tokens, e.g. 2M")
+
+
+STEEPEST = 3.0
+"""Power of width in the decay beyond which a fit of the spectrum is not believed; published is 0.5."""
 
 
 @dataclass(frozen=True)
@@ -112,44 +134,56 @@ class _Model:
         return count(shape, "non-embedding")
 
 
+@dataclass(frozen=True)
+class _Tensor:
+    """Settings of one kind of tensor in the target; a std of NaN is none of its own."""
+
+    what: str
+    rate: float
+    std: float
+    multiplier: float
+    decays: bool
+
+
 @np.errstate(all="ignore")  # wild draws overflow; what is not finite is counted and said
 def answer(grounds: Grounds, query: TransferQuery) -> Plan:
     """The table of settings.
 
     Raises:
-        QueryError: a tied head whose rate should shrink; heads that do not divide the width.
+        QueryError: a tied head with settings of its own; heads that do not divide the width; batches above tokens.
+        RefusedError: proxies that do not say how the top singular value moves with width; a decay of all in one step.
     """
+    _check(query)
     proxy, target = _models(query)
-    if query.tied and query.head == "rate":
-        raise QueryError(
-            message(
-                "tied = True and head = 'rate': the shared tensor would need two learning rates",
-                "head='multiplier' for a tied head",
-                "leave head out",
-            )
-        )
     m = target.width / proxy.width
     b, c, w = (grounds.param("spectrum", name) for name in ("b", "c", "w"))
     power = decay_power(b, c, w) + query.slope / c
     wide = power if query.decay == "times-rate" else power - 1.0
     decay = query.weight_decay * m**wide
     lr = query.lr / m
+    product = decay * (lr if query.decay == "times-rate" else 1.0)
+    _possible(of_estimate(wide), of_estimate(product))
     level = grounds.level
     tensors = _tensors(query, proxy, target)
-    decision: dict[str, Decided] = {}
-    for name, (what, rate, std, multiplier, _) in tensors.items():
-        decision[f"lr_{name}"] = Decided(rate, None, None, "", f"learning rate: {what}")
-        decision[f"std_{name}"] = Decided(std, None, None, "", f"initial standard deviation: {what}")
-        if name == "head":
-            decision["multiplier_head"] = Decided(
-                multiplier, None, None, "", "factor on the logits, next to the proxy's"
+    decision: dict[str, Decided] = {
+        "lr_matrix": Decided(tensors["matrix"].rate, None, None, "", f"learning rate: {tensors['matrix'].what}"),
+        "wd_matrix": decided(decay, "", level, "weight decay: matrices"),
+        "multiplier_head": Decided(
+            tensors["head"].multiplier, None, None, "", "factor on the logits, next to the proxy's"
+        ),
+        "lr_vector": Decided(tensors["vector"].rate, None, None, "", f"learning rate: {tensors['vector'].what}"),
+    }
+    for name, tensor in tensors.items():
+        if not (name == "head" and query.tied):
+            decision[f"lr_{name}"] = Decided(tensor.rate, None, None, "", f"learning rate: {tensor.what}")
+        if math.isfinite(tensor.std):
+            decision[f"std_{name}"] = Decided(
+                tensor.std, None, None, "", f"initial standard deviation: {tensor.what}"
             )
-    decision["wd_matrix"] = decided(decay, "", level, "weight decay: matrices")
     decision["wd_vector"] = Decided(0.0, None, None, "", "weight decay: norms, biases, embedding, head")
     scale = math.sqrt(proxy.d_head) / target.d_head
     decision["attention_scale"] = Decided(scale, None, None, "", "factor on the attention scores q.k")
     decision["decay_power"] = decided(wide, "", level, "x, where weight decay grows as width^x")
-    product = decay * (lr if query.decay == "times-rate" else 1.0)
     if query.weight_decay > 0:
         decision["forgetting_steps"] = decided(decay_steps(product, 1.0), "count", level, "steps AdamW remembers")
     if target.depth != proxy.depth:
@@ -172,7 +206,7 @@ def answer(grounds: Grounds, query: TransferQuery) -> Plan:
         decision=decision,
         binding="width: what would change with it stands still",
         tables=[
-            _table(query, tensors, of_estimate(decay)),
+            _table(tensors, of_estimate(decay)),
             _wrong(query, proxy, target, *(of_estimate(v) for v in (b, c, w, wide))),
             _shapes(query, proxy, target),
             *_horizon(proxy, target, query),
@@ -195,6 +229,53 @@ def answer(grounds: Grounds, query: TransferQuery) -> Plan:
 # ------------------------------------------------------------------------------------------------------- the models
 
 
+def _check(query: TransferQuery) -> None:
+    if query.tied and query.head == "rate":
+        raise QueryError(
+            message(
+                "tied = True and head = 'rate': the shared tensor would need two learning rates",
+                "head='multiplier' for a tied head",
+                "leave head out",
+            )
+        )
+    for name in ("lr_head", "std_head"):
+        if query.tied and getattr(query, name) is not None:
+            other = name.replace("head", "embedding")
+            raise QueryError(
+                message(
+                    f"tied = True and {name}: the shared tensor has the settings of the embedding",
+                    f"{other}, for both",
+                    f"{other}={getattr(query, name):g}, without {name}",
+                )
+            )
+    for batch, tokens in (("proxy_batch", "proxy_tokens"), ("batch", "tokens")):
+        one, all_ = getattr(query, batch), getattr(query, tokens)
+        if one is not None and all_ is not None and one > all_:
+            raise QueryError(
+                message(
+                    f"{batch} = {format_short(one)} and {tokens} = {format_short(all_)}",
+                    "a batch of at most the tokens",
+                    f"lower {batch} or raise {tokens}",
+                )
+            )
+
+
+def _possible(power: float, product: float) -> None:
+    if not abs(power) <= STEEPEST:
+        raise refused(
+            f"weight decay that grows as width^{power:.3g}: the proxies do not say how the top singular value moves "
+            "with rate, decay and width",
+            f"a power between {-STEEPEST:g} and {STEEPEST:g} (published: 0.5)",
+            "proxies whose rates, decays and widths vary apart, or no fit: the published powers",
+        )
+    if not product < 1.0:
+        raise refused(
+            f"rate x decay = {product:.3g} at the target: every step would take away all of a matrix",
+            "less than 1, usually about 1e-4",
+            "a lower lr or weight_decay, or another convention (decay)",
+        )
+
+
 def _models(query: TransferQuery) -> tuple[_Model, _Model]:
     proxy_heads = query.proxy_heads or max(query.proxy_width // 64, 1)
     if query.proxy_width % proxy_heads:
@@ -202,16 +283,18 @@ def _models(query: TransferQuery) -> tuple[_Model, _Model]:
             message(
                 f"proxy_width = {query.proxy_width} is no multiple of proxy_heads = {proxy_heads}",
                 "heads that divide the width",
+                f"proxy_heads={_nearest(query.proxy_width, proxy_heads)}",
             )
         )
     d_head = query.proxy_width // proxy_heads
     heads = query.heads or max(query.width // d_head, 1)
     if query.width % heads:
+        whole = d_head if query.heads is None else heads
         raise QueryError(
             message(
                 f"width = {query.width} is no multiple of heads = {heads}",
                 "heads that divide the width",
-                f"width={d_head * max(round(query.width / d_head), 1)}",
+                f"heads={_nearest(query.width, heads)}, or width={whole * max(round(query.width / whole), 1)}",
             )
         )
     depth = query.proxy_depth or query.depth or 12
@@ -225,8 +308,15 @@ def _models(query: TransferQuery) -> tuple[_Model, _Model]:
     return proxy, target
 
 
-def _tensors(query: TransferQuery, proxy: _Model, target: _Model) -> dict[str, tuple[str, float, float, float, bool]]:
-    """Kind -> (what it is, learning rate, initial standard deviation, multiplier, whether it decays)."""
+def _nearest(width: int, heads: int) -> int:
+    """The divisor of a width that is next to a number of heads."""
+    down = next((k for k in range(min(heads, width), 0, -1) if width % k == 0), 1)
+    up = next((k for k in range(heads, min(2 * heads, width) + 1) if width % k == 0), down)
+    return min(down, up, key=lambda k: abs(k - heads))
+
+
+def _tensors(query: TransferQuery, proxy: _Model, target: _Model) -> dict[str, _Tensor]:
+    """Kind -> its settings."""
     m, ff = target.width / proxy.width, target.d_ff / proxy.d_ff
     attended = target.heads * target.d_head / (proxy.heads * proxy.d_head)
     root = proxy.width**-0.5
@@ -234,10 +324,8 @@ def _tensors(query: TransferQuery, proxy: _Model, target: _Model) -> dict[str, t
     std_ff = query.std_matrix or proxy.d_ff**-0.5
     head = MUP["head with multiplier" if query.head == "multiplier" else "head"]
 
-    def line(
-        what: str, kind: Scaling, ratio: float, rate: float, first: float
-    ) -> tuple[str, float, float, float, bool]:
-        return (
+    def line(what: str, kind: Scaling, ratio: float, rate: float, first: float) -> _Tensor:
+        return _Tensor(
             what,
             rate * ratio**kind.rate,
             first * ratio ** (0.5 * kind.variance),
@@ -253,27 +341,30 @@ def _tensors(query: TransferQuery, proxy: _Model, target: _Model) -> dict[str, t
         "out": line("attention output", MUP["matrix"], attended, query.lr, std),
         "down": line("matrix that reads the feed-forward width", MUP["matrix"], ff, query.lr, std_ff),
         "vector": line(
-            "norms and biases (gains start at 1, biases at 0)", MUP["vector"], m, query.lr_vector or query.lr, 0.0
+            "norms and biases (gains start at 1, biases at 0)",
+            MUP["vector"],
+            m,
+            query.lr_vector or query.lr,
+            math.nan,
         ),
-        "head": line("head", head, m, query.lr_head or query.lr, head_std),
+        "head": line("head (tied: the tensor of the embedding)", head, m, query.lr_embedding or query.lr, math.nan)
+        if query.tied
+        else line("head", head, m, query.lr_head or query.lr, head_std),
     }
 
 
 # ------------------------------------------------------------------------------------------------------- the tables
 
 
-def _table(query: TransferQuery, tensors: dict[str, tuple[str, float, float, float, bool]], decay: float) -> Table:
+def _table(tensors: dict[str, _Tensor], decay: float) -> Table:
     """The settings of every kind of tensor."""
-    lines: list[tuple[float | str | None, ...]] = []
-    for name, (what, rate, std, multiplier, decays) in tensors.items():
-        if name == "head" and query.tied:
-            what, std = "head (tied: the embedding's tensor)", math.nan
-        lines.append((what, rate, std if name != "vector" else math.nan, multiplier, decay if decays else 0.0))
     return Table(
         "tensors",
         "Settings of the target by tensor",
         (("tensor", ""), ("learning rate", ""), ("initial std", ""), ("multiplier", ""), ("weight decay", "")),
-        tuple(lines),
+        tuple(
+            (one.what, one.rate, one.std, one.multiplier, decay if one.decays else 0.0) for one in tensors.values()
+        ),
         "Multipliers stand next to those of the proxy. A head that starts at zero does so at every width.",
     )
 
@@ -353,7 +444,8 @@ def _horizon(proxy: _Model, target: _Model, query: TransferQuery) -> list[Table]
             "Factors on all learning rates that the plan does not apply",
             (("what changes", ""), ("target / proxy", "x"), ("factor", "x")),
             tuple(lines),
-            "The rules disagree in sign: tune the proxy at the batch of the target, at two horizons or more.",
+            ("The rules for tokens disagree in sign: t" if len(lines) > 1 else "T")
+            + "une the proxy at the batch of the target, at two horizons or more.",
         )
     ]
 

@@ -35,8 +35,9 @@ def learn(runs: Runs, _: Options) -> State:
     """Means per batch first, the ratio last: a ratio of noisy numbers is biased, a ratio of means hardly."""
     table = require(runs, "batch_tokens", "grad_norm_sq")
     batch, norm = table["batch_tokens"], table["grad_norm_sq"]
-    if not (norm > 0).all():
-        raise DataError(message("squared gradient norms that are zero or negative", "positive numbers"))
+    for name, values in (("batch_tokens", batch), ("grad_norm_sq", norm)):
+        if not (np.isfinite(values) & (values > 0)).all():
+            raise DataError(message(f"a {name} that is missing, zero or negative", "positive finite numbers"))
     batches, place, count = np.unique(batch, return_inverse=True, return_counts=True)
     if batches.size < 2:
         raise DataError(message("gradient norms at one batch", "two batches or more, well apart"))
