@@ -274,6 +274,13 @@ def test_memory_and_speed() -> None:
     assert ask(N="8B", context=1, batch=100_000)["faster"].value == pytest.approx(1.0), "arithmetic binds"
 
 
+def test_what_one_device_cannot_hold_is_said() -> None:
+    """80 GB hold the 4.125 bits of 155B parameters and no more, whatever the cache."""
+    assert "memory" in {w.code for w in ask(N="156B", context=1).warnings}
+    assert "memory" not in {w.code for w in ask(N="154B", context=1).warnings}
+    assert "memory" in {w.code for w in ask(N="154B", context=4096, batch=64).warnings}
+
+
 @pytest.mark.parametrize(
     ("query", "error", "words"),
     [

@@ -116,6 +116,12 @@ def decoder(query: PrecisionQuery, bits: float) -> serving.Decoder:
     return serving.of_size(query.N, weight_bits=bits if bits == FULL else bits + SCALE_BITS / query.block)
 
 
+def held(query: PrecisionQuery) -> float:
+    """Bytes of weights and cache in the bits asked about."""
+    model = decoder(query, query.bits)
+    return float(model.weight_bytes + query.batch * query.context * model.cache_bytes)
+
+
 def same_model(asked: Asked) -> Table:
     """The same model in other bits."""
     query = asked.query

@@ -104,7 +104,7 @@ def answer(grounds: Grounds, query: ExpertsQuery) -> Plan:
         "factor": decided(equivalent / N, "x", level, "compute per token that routing is worth"),
         "loss_saved": decided(plain - loss, "loss", level, "loss saved against the dense model of N"),
         "N_cutoff": decided(edge, "parameters", level, "N above which experts hurt"),
-        "saturation": decided(asked.saturation(experts), "%", level, "of what endless experts would bring"),
+        "saturation": decided(asked.saturation(experts), "%", level, "share of what endless experts would bring"),
     }
     alone = replace(asked, grounds=first(grounds))
     n, e, saved = of_estimate(N), of_estimate(experts), of_estimate(plain - loss)

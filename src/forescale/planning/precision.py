@@ -180,6 +180,16 @@ def _warnings(asked: Asked, before: Array, rise: Array, gain: Array, memory: InM
                 "Nothing is known about so few bits after so much training.",
             )
         )
+    held, chip = _bits.held(query) / 1e9, device(query.device)
+    if held > chip.memory / 1e9:
+        found.append(
+            Finding(
+                "memory",
+                "amber",
+                f"In {query.bits:g} bits weights and cache take {held:,.4g} GB, and one {chip.name} holds "
+                f"{chip.memory / 1e9:,.4g}: the speeds are those of a device that is large enough.",
+            )
+        )
     draws = gain[1:][np.isfinite(gain[1:])]
     against = float(np.mean((draws > 0) != (gain[0] > 0))) if draws.size else 0.0
     if against > (1 - asked.grounds.level) / 2:

@@ -97,8 +97,9 @@ def answer(grounds: Grounds, query: StreamsQuery) -> Plan:
         decision["dollars_single"] = decided(rival.dollars, "dollars", level, "for the single model")
     saved = increases(own, rival, base)
     if saved is not None:
-        decision["memory_increase"] = decided(saved[0], "x", level, "smaller increase of memory than by parameters")
-        decision["time_increase"] = decided(saved[1], "x", level, "smaller increase of time than by parameters")
+        more = "that parameters of equal worth add, over what streams add"
+        decision["memory_increase"] = decided(saved[0], "x", level, f"memory {more}")
+        decision["time_increase"] = decided(saved[1], "x", level, f"time {more}")
     alone = Asked(first(grounds), query, asked.server, asked.dollars)
     n, p = of_estimate(N), of_estimate(P)
     binding = _binding(query, asked, p, bill)

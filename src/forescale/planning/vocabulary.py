@@ -155,14 +155,14 @@ class _Asked:
     d: float
     C: float
 
-    def by_loss(self, C: float | None = None) -> Array:
-        """(B,) approach 3: the vocabulary of least loss, by the law that was given."""
+    def by_loss(self, C: Any = None) -> Array:
+        """(B,) approach 3: the vocabulary of least loss, by the law that was given; (k,) of one draw for C (k,)."""
         params = {name: self.grounds.param("loss", name)[:, None] for name in self.grounds.law("loss").names}
         return best_vocabulary(params, self.N, self.C if C is None else C, self.d)
 
-    def true_tokens(self, C: float | None = None) -> float:
-        """The same by the fit with the tokens that the runs saw."""
-        return float(best_vocabulary(_true(), self.N, self.C if C is None else C, self.d)[0])
+    def true_tokens(self, C: Any = None) -> Array:
+        """(1,) or (k,): the same by the fit with the tokens that the runs saw."""
+        return best_vocabulary(_true(), self.N, self.C if C is None else C, self.d)
 
     def inputs(self, V: Any, C: Any = None) -> dict[str, Any]:
         """What the law of the loss reads at vocabularies V."""
@@ -212,7 +212,7 @@ def _ways(asked: _Asked, V: float, by_loss: bool) -> list[tuple[str, float, str]
             "the minimum of (N + V d) f(V); no run enters",
         ),
         other,
-        ("3, law of the loss, true tokens", asked.true_tokens(), f"vocabulary:{TRUE_TOKENS}"),
+        ("3, law of the loss, true tokens", of_estimate(asked.true_tokens()), f"vocabulary:{TRUE_TOKENS}"),
     ]
 
 
@@ -254,7 +254,7 @@ def _none(asked: _Asked, V: float) -> Exception:
 
 def _mistakes(asked: _Asked, V: float) -> Table:
     """What other vocabularies lose at the same compute, by the law that was given and with true tokens."""
-    third, true = of_estimate(asked.by_loss()), asked.true_tokens()
+    third, true = of_estimate(asked.by_loss()), of_estimate(asked.true_tokens())
     laws = ((asked.loss, third), (asked.true_loss, true))
     lines: list[Row] = []
     for factor in (0.25, 0.5, 1.0, 2.0, 4.0):
@@ -289,16 +289,15 @@ def _lost(law: Callable[..., Array], V: float, best: float, C: float) -> list[fl
 
 def _data(asked: _Asked, balanced: float) -> Table:
     """How the best vocabulary of the law of the loss moves with the amount of training."""
-    lines: list[Row] = []
-    for factor in (0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0):
-        C = factor * balanced
-        V = of_estimate(asked.by_loss(C))
-        lines.append((factor, C, V, C / (6.0 * (asked.N + V * asked.d)), asked.true_tokens(C)))
+    factor = np.array([0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    C = factor * balanced
+    V = asked.by_loss(C)
+    columns = (factor, C, V, C / (6.0 * (asked.N + V * asked.d)), asked.true_tokens(C))
     return Table(
         "data",
         "More or less training than compute-optimal, by the law of the loss",
         (("C / optimal", "x"), ("C", "FLOP"), ("V", "count"), ("D", "tokens"), ("V (true tokens)", "count")),
-        tuple(lines),
+        tuple(zip(*(column.tolist() for column in columns))),
         "Less text wants a smaller vocabulary, more text a larger one.",
     )
 
@@ -388,11 +387,11 @@ def _assumptions(
         "The embedding counts once in N and in compute; a head of its own takes as much memory again.",
     ]
     if grounds.defaulted.get("loss") == "vocabulary:tao2024":
+        true, theirs = of_estimate(asked.true_tokens()), of_estimate(asked.by_loss())
         said.append(
             "The authors' script divides V by 1,000 before it asks for the tokens per character, so the runs behind "
             "their law of the loss have 2.7 to 3 times too many tokens. Fitted with the true ones it asks for "
-            f"{asked.true_tokens():,.0f} entries instead of {of_estimate(asked.by_loss()):,.0f}; both stand in the "
-            "table."
+            f"{true:,.0f} entries instead of {theirs:,.0f}; both stand in the table."
         )
     if query.width is None:
         said.append(f"Width {d:,.0f} from the authors' table, which jumps at its ends; say width=... for your model.")
