@@ -225,6 +225,9 @@ def test_ever_fewer_tokens_are_refused() -> None:
 def test_unusual_shapes_are_said() -> None:
     assert "aspect" in {w.code for w in ask(aspect=1000).warnings}
     assert "shallow" in {w.code for w in ask(budget=1e15, aspect=300).warnings}
+    none = ask(params="4B", aspect=1e8)
+    assert {w.level for w in none.warnings if w.code == "shallow"} == {"red"}
+    assert "endlessly more compute" in none.headline
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,8 @@ def _warnings(query: ShapeQuery, shape: Shape, ratio: Array, plan: Best) -> list
             )
         )
     if shape.depth[0] < 2.0:
-        found.append(Finding("shallow", "amber", f"A model of {shape.depth[0]:.2g} blocks is no model of this kind."))
+        level = "red" if shape.depth[0] < 1.0 else "amber"
+        found.append(Finding("shallow", level, f"A model of {shape.depth[0]:.2g} blocks is no model of this kind."))
     per = of_estimate(ratio)
     if not FEWEST <= per <= RATIOS[1]:
         found.append(
