@@ -72,7 +72,14 @@ def test_a_target_and_the_budget_that_reaches_it_are_one_plan() -> None:
 
 def test_no_neighbour_is_better_and_keeps_the_limits() -> None:
     query = {"budget": "$3M @ $2.10/H100-hour", "unique": "300B", "per_year": "2T", "years": 1, "max_epochs": 4}
-    served = {"serve_device": "L4", "min_speed": 20, "bits": "16,8,4", "deadline_days": 20, "train_devices": 512}
+    served = {
+        "serve_device": "L4",
+        "serve_rate": "$0.70/L4-hour",
+        "min_speed": 20,
+        "bits": "16,8,4",
+        "deadline_days": 20,
+        "train_devices": 512,
+    }
     plan = fs.plan("joint", **query, **served)
     assert plan["D"].value <= 4 * 300e9 * (1 + 1e-9)
     assert plan["dollars"].value <= 3e6 * (1 + 1e-9)
@@ -87,6 +94,36 @@ def test_no_neighbour_is_better_and_keeps_the_limits() -> None:
     assert all(row["loss"] is None or row["loss"] >= plan.expected["loss"].value - 1e-12 for row in rows)
 
 
+def test_no_size_is_better_by_brute_force() -> None:
+    """All sizes by formulas written out here: Chinchilla, repeated tokens, 4 bits, an L4 at its roofline, money."""
+    words = {"unique": "100B", "max_epochs": 3, "served": "1T", "bits": "4", "serve_device": "L4"}
+    rates = {"train_rate": "$2/H100-hour", "serve_rate": "$0.7/L4-hour", "train_mfu": 0.4, "prompt_share": 0.25}
+    plan = fs.plan("joint", budget="$400k @ $2/H100-hour", **words, **rates)
+    # All sizes, and closely around the best: two limits meet there in a kink.
+    N = np.union1d(np.geomspace(2e8, 6e10, 4001), np.geomspace(1.4e10, 1.6e10, 200_001))
+    width = np.cbrt(N * 128 / 12)
+    cache = width / 128 * 2 * 0.25 * width * 2
+    batch = np.clip((24e9 - N / 2) / (2048 * cache), 1, 64)
+    step = np.maximum((N / 2 + batch * 2048 * cache) / 300e9, batch * (2 * N + 4 * width**2 / 128 * 2048) / 121e12)
+    serving = 0.7 / 3600 * (0.25e12 * 2 * N / (121e12 * 0.4) + 0.75e12 * step / batch)
+    D = np.minimum((4e5 - serving) / (6 * N * 2 / 3600 / (989.4e12 * 0.4)), 300e9)
+    fits = (N / 2 + 2048 * cache <= 24e9) & (D > 0)
+    N, D = N[fits], D[fits]
+    E, A, alpha, B, beta = (fs.open(CHINCHILLA).params[name] for name in ("E", "A", "alpha", "B", "beta"))
+    R_N, R_D = (fs.open("data-constrained:muennighoff2023").params[name] for name in ("R_N", "R_D"))
+    U = np.minimum(D, 100e9)
+    G = (alpha * A / (beta * B)) ** (1 / (alpha + beta))
+    U_N = np.minimum(N, G * (U * G) ** (beta / alpha))
+    seen = U * (1 + R_D * (1 - np.exp(-(D / U - 1) / R_D)))
+    size = U_N * (1 + R_N * (1 - np.exp(-(N / U_N - 1) / R_N)))
+    low = {name: values[0, 0] for name, values in _quantised().items()}
+    loss = E + A * size**-alpha + B * seen**-beta
+    loss += low["k"] * D ** low["beta"] / (N ** low["alpha"] * 4 ** low["gamma"])
+    best = int(np.argmin(loss))
+    assert plan.expected["loss"].value == pytest.approx(loss[best], abs=1e-7)
+    assert plan["N"].value == pytest.approx(N[best], rel=1e-5)
+
+
 def test_the_worth_of_a_limit_is_what_lifting_it_gains() -> None:
     plan = fs.plan("joint", budget=C, unique="50B", max_epochs=2)
     rows = {row["limit"]: row for row in plan.table("limits").records()}
@@ -94,6 +131,16 @@ def test_the_worth_of_a_limit_is_what_lifting_it_gains() -> None:
     lifted = fs.plan("joint", budget=C, unique="50B", max_epochs=4)
     gained = plan.expected["loss"].value - lifted.expected["loss"].value
     assert held["loss if doubled -"] == pytest.approx(gained, abs=1e-9)
+    # Twice the data, read as often.
+    more = fs.plan("joint", budget=C, unique="100B", max_epochs=2).expected["loss"].value
+    assert rows["unique = 50B"]["loss if doubled -"] == pytest.approx(plan.expected["loss"].value - more, abs=1e-9)
+    # What a limit is worth is the budget that buys the same under it.
+    spent = plan["training"].value
+    doubled = fs.plan("joint", budget=f"{2 * spent!r} FLOP", unique="50B", max_epochs=2).expected["loss"].value
+    assert rows["the budget: 1e22 FLOP"]["loss if doubled -"] == pytest.approx(
+        plan.expected["loss"].value - doubled, abs=1e-9
+    )
+    assert rows["the budget: 1e22 FLOP"]["worth"] == pytest.approx(100.0, abs=0.01)
 
 
 def test_samples_are_bought_only_where_coverage_is_asked_for() -> None:

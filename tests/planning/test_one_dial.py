@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 import forescale as fs
-from forescale.core.errors import RefusedError
+from forescale.core.errors import QueryError, RefusedError
 from forescale.fitting.published import published
 from forescale.planning import one_dial
 from forescale.testing.planners import Ladder, PlannerCase
@@ -70,3 +70,11 @@ def test_a_law_that_counts_otherwise_is_asked_in_its_own_count() -> None:
     assert plan["ratio_best"].value == pytest.approx(plan["D_best"].value / plan["N_best"].value, rel=1e-9)
     with pytest.raises(RefusedError, match="active"):
         fs.plan("one-dial", replace(fit, conventions={**fit.conventions, "N": "active"}), depth=20)
+
+
+@pytest.mark.parametrize(
+    "query", [{"depth": 0}, {"depth": 12, "ratio": math.inf}, {"depth": 12, "warmdown": math.nan}]
+)
+def test_dials_that_are_none(query: dict[str, float]) -> None:
+    with pytest.raises(QueryError, match=list(query)[-1]):
+        fs.plan("one-dial", **query)

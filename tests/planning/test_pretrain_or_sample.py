@@ -99,6 +99,13 @@ def test_samples_of_pythia() -> None:
     assert "Sample: 72 samples" in found.headline
 
 
+def test_far_beyond_the_attempts_is_said() -> None:
+    """A fit of 10,000 attempts, asked about 300,000 samples."""
+    found = asked(SMALL, larger=101, ratio=1e-3)
+    assert any(w.code == "coverage" for w in found.warnings)
+    assert any("30" in w.text and "attempts" in w.text for w in found.warnings)
+
+
 def test_break_even_ratio() -> None:
     """Where the larger model solves what 300 samples do, sampling is better below R = 39 / 286 only."""
     score = float(beta_rates(300.0, 0.215555208, 25.489056))
@@ -223,6 +230,8 @@ def test_tables_that_are_none() -> None:
         ({"larger": 14, "ratio": 1, "large_score": 0.5}, "large_score"),
         ({"larger": 14, "ratio": 1, "difficulty_cost": 5}, "difficulty_cost"),
         ({"larger": 14, "ratio": -1}, "ratio"),
+        ({"larger": 14, "ratio": float("inf")}, "ratio"),
+        ({"larger": 14, "ratio": 1, "served": "1T"}, "served"),
         ({"larger": 14, "tokens": "2T", "served": "1T", "params": "3B"}, "params without a law"),
     ],
 )

@@ -81,6 +81,18 @@ def test_samples_really_drawn(most: int) -> None:
     assert train_and_sample.samples_drawn(on, C, float(most))[0] == pytest.approx(exact, rel=1e-4)
 
 
+@pytest.mark.parametrize("stop", [True, False])
+def test_at_the_optimum_all_choices_are_worth_the_same(stop: bool) -> None:
+    """The bill for one more point of coverage, whether by parameters, tokens or samples; not where one is held."""
+    free = asked(target=0.5, problems=1e9, stop=stop).table("margins").column("bill per point")
+    # samples are whole and tried 1 or 2 % apart
+    assert free[1] == pytest.approx(free[0], rel=1e-3)
+    assert free[2] == pytest.approx(free[0], rel=0.01)
+    held = asked(target=0.5, problems=1e9, stop=stop, max_samples=50).table("margins").column("bill per point")
+    assert held[1] == pytest.approx(held[0], rel=1e-3)
+    assert held[2] < 0.7 * held[0]  # type: ignore[operator]
+
+
 def test_stopping_saves() -> None:
     stops, all_drawn = asked(target=0.5, problems=1e9), asked(target=0.5, problems=1e9, stop=False)
     assert stops["total"].value < all_drawn["total"].value

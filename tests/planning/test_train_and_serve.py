@@ -310,6 +310,17 @@ def test_the_memory_of_the_serving_device() -> None:
     assert small["N"].value > held["N"].value
 
 
+def test_sequences_that_fit() -> None:
+    """On devices that were named, weights leave room for fewer sequences than the usual 64: answers are dearer."""
+    rates = {"train_rate": "$2/H100-hour", "serve_rate": "$1/L4-hour", "prompt_share": 0}
+    held = asked(like_params="40B", served="2T", serve_device="L4", max_params="7B", **rates)
+    model = serving.of_size(held["N"].value)
+    batch = (24e9 - 2 * held["N"].value) / (2048 * float(model.cache_bytes))
+    assert 1 < batch < 64
+    step = (2 * held["N"].value + batch * 2048 * float(model.cache_bytes)) / 300e9
+    assert held["serving_hours"].value == pytest.approx(2e12 * step / batch / 3600, rel=1e-9)
+
+
 def test_least_speed() -> None:
     held = asked(like_params="70B", served="2T", serve_device="H100", min_speed=100, weight_bits=8, batch=1)
     step = serving.decode_seconds(serving.of_size(held["N"].value, weight_bits=8), Server(device("H100")), 1, 2048)
@@ -380,6 +391,12 @@ def test_what_cannot_be_reached() -> None:
         asked(target=1.5, served="2T")
     with pytest.raises(RefusedError, match="max_params"):
         asked(like_params="13B", served="2T", max_params="1B")
+    with pytest.raises(RefusedError, match="1e10 FLOP"):
+        asked(budget="1e10 FLOP", served="2T")
+    with pytest.raises(RefusedError, match="like_params"):
+        asked(like_params="1e30", served="2T")
+    with pytest.raises(QueryError, match="serve_rate"):
+        asked(like_params="13B", served="2T", train_rate="$2/H100-hour", serve_device="L4")
     with pytest.raises(RefusedError, match="max_tokens"):
         asked(like_params="13B", served="2T", max_tokens="1B")
     with pytest.raises(RefusedError, match="overtraining"):

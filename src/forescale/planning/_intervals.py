@@ -43,11 +43,11 @@ def quantile(ordered: Array, q: float) -> float:
 def decided(values: Array, unit: str, level: float, meaning: str = "") -> Decided:
     """Row 0 of `values` as a decision with the interval of the other rows.
 
-    A number that no draw moves (a limit, or a law without draws among others that have some) has no interval: one of
-    no width would claim a certainty that nobody measured.
+    A number that no draw moves by more than rounding (a budget, a limit, or a law without draws among others that
+    have some) has no interval: one of no width would claim a certainty that nobody measured.
     """
     known = np.asarray(values, dtype=np.float64).reshape(-1)
-    ends = None if np.all(known == known[0]) else interval(values, level)
+    ends = None if np.allclose(known, known[0], rtol=1e-9, atol=0.0) else interval(values, level)
     lower, upper = (None, None) if ends is None else ends
     return Decided(float(np.asarray(values).reshape(-1)[0]), lower, upper, unit, meaning)
 

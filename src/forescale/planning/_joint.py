@@ -20,7 +20,7 @@ from forescale.laws._terms import saturating
 from forescale.laws.quantisation import added
 from forescale.laws.repetition import matched
 from forescale.numerics.optimum import Where, minimise, root
-from forescale.planning._frontier import MOST_DRAWS, at, least_compute, rows
+from forescale.planning._frontier import MOST_DRAWS, at, frontier, least_compute, rows
 from forescale.planning._lifetime import Bill, left_tokens
 
 Array = NDArray[np.float64]
@@ -30,8 +30,11 @@ FULL = 16.0
 
 _FEWEST = 1e-3  # tokens per parameter below which no best plan lies
 _DEPTH = 1e-8  # how far below the largest size the best one is looked for
-_LINE = 24  # points of the line on which the longest useful training is tabled
-_NOTHING = 1e6  # quality of what no model reaches: worse than any loss
+_STEP = 0.8  # in log N, between points of the line on which the longest useful training is tabled
+_POINTS, _SECTIONS = 32, 6  # sizes of a line that is narrowed, and how many times
+_CLEAR = 1e-3  # in log N: a minimum nearer to the low end lies there
+_COMPUTE = (1e10, 1e34)  # FLOP of a run between which one of a given coverage is looked for
+_NOTHING = 1e6  # loss of what no model reaches: worse than any
 _PASSES = 1e4  # no more passes over a corpus are looked at
 
 
@@ -76,11 +79,6 @@ class Problem:
     tokens: tuple[tuple[str, float], ...] = ()
     flop: tuple[tuple[str, float], ...] = ()
     sizes: tuple[tuple[str, float], ...] = ()
-
-    @property
-    def of_loss(self) -> Problem:
-        """The problem where the loss decides, whatever it solves."""
-        return replace(self, coverage=None)
 
     @property
     def count(self) -> int:
@@ -143,18 +141,18 @@ class Problem:
         return value if bits >= FULL else value + added(n, d, bits, **self.quantised)
 
     def turns(self, low: Array, high: Array, bits: float) -> Array:
-        """(B, _LINE) tokens beyond which more of them make the model worse as served, on a line of sizes.
+        """(B, points) tokens beyond which more of them make the model worse as served, on a line of sizes.
 
         Args:
             low, high: (B,) ends of the line, even in log N.
         """
-        shape = (self.count, _LINE)
+        points = 2 + int(np.max(np.log(high / low)) / _STEP)
         if bits >= FULL:
-            return np.full(shape, np.inf)
-        line = np.exp(np.linspace(np.log(low), np.log(high), _LINE, axis=1))
+            return np.full((self.count, points), np.inf)
+        line = np.exp(np.linspace(np.log(low), np.log(high), points, axis=1))
 
         def slope(D: Array) -> Array:
-            d = D.reshape(shape)
+            d = D.reshape(line.shape)
             step = np.exp(1e-4)
             return (self.loss(line, d * step, bits) - self.loss(line, d / step, bits)).reshape(-1, 1)
 
@@ -162,7 +160,15 @@ class Problem:
         end = min(1e22, self.unique * _PASSES)
         found = root(slope, 1e6 * wide, end * wide, rtol=1e-4)
         lost = np.where(found.where == Where.NOT_FINITE, np.nan, np.inf)
-        return np.where(found.found, found.x, lost).reshape(shape)
+        return np.where(found.found, found.x, lost).reshape(line.shape)
+
+    def needed(self, share: float, samples: float) -> Array:
+        """(B,) loss at which that many samples solve a share of the questions; 0 where none is low enough."""
+        assert self.coverage is not None  # noqa: S101 - asked only where there is one
+        coverage, wide = self.coverage, np.ones(self.count)
+        found = root(lambda C: coverage(C, samples), *(C * wide for C in _COMPUTE), target=share)
+        path = frontier(self.surface, np.where(found.found, found.x, 1e20)[:, None])
+        return np.where(found.found, path.loss[:, 0], np.where(found.where == Where.LOWER, _NOTHING, 0.0))
 
     def optimal(self, loss: Array) -> Array:
         """(B,) compute of an optimal run on fresh tokens, served as trained, with losses (B,): equivalent compute."""
@@ -219,39 +225,72 @@ class Best:
     shrinking: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, eq=False)
+class Line:
+    """The losses of one choice along log N.
+
+    Attributes:
+        low, high: (B,) sizes between which turning points are known, their logarithms.
+        turns: (B, points) logarithms of `Problem.turns` between them.
+    """
+
+    problem: Problem
+    choice: Choice
+    low: Array
+    high: Array
+    turns: Array
+
+    def useful(self, N: Array) -> Array:
+        """(B, k) tokens beyond which more would hurt."""
+        if self.choice.bits >= FULL:
+            return np.full(N.shape, np.inf)
+        last = self.turns.shape[1] - 1
+        place = (np.log(N) - self.low[:, None]) / (self.high - self.low)[:, None] * last
+        left = np.clip(place.astype(np.int64), 0, last - 1)
+        row = np.arange(len(N))[:, None]
+        before, after = self.turns[row, left], self.turns[row, left + 1]
+        return np.asarray(np.exp(np.where(np.isfinite(after), before + (after - before) * (place - left), before)))
+
+    def tokens(self, budget: Array, N: Array) -> Array:
+        """(B, k) tokens that budgets (B,) train models of N parameters, (B, k), on."""
+        return self.problem.trained(self.choice, budget, N, self.useful(N))
+
+    def height(self, budget: Array, N: Array) -> Array:
+        """(B, k) losses as served, infinite where nothing is left to train on."""
+        sizes = np.broadcast_to(N, (self.problem.count, N.shape[-1]))
+        D = self.tokens(budget, sizes)
+        return np.where(D > 0, self.problem.loss(sizes, np.where(D > 0, D, 1.0), self.choice.bits), np.inf)
+
+
+def line(problem: Problem, choice: Choice, low: Array, high: Array) -> Line:
+    """The line of sizes that hold the best of budgets from `low` to `high`, (B,) each."""
+    least, most = (_most(problem, choice, budget) for budget in (low, high))
+    low, high = least * _DEPTH, most
+    return Line(problem, choice, np.log(low), np.log(high), np.log(problem.turns(low, high, choice.bits)))
+
+
+def _most(problem: Problem, choice: Choice, budget: Array) -> Array:
+    return np.minimum(payable(choice, budget), problem.largest(choice))
+
+
 def solved(problem: Problem, choice: Choice, budget: Array) -> Best:
     """(B,) the best N and D of one choice for budgets (B,) in the currency of its bill."""
-    count = problem.count
-    most = np.minimum(payable(choice, budget), problem.largest(choice))
-    low, high = most * _DEPTH, most
-    turns = np.log(problem.turns(low, high, choice.bits))
-
-    def useful(N: Array) -> Array:
-        place = (np.log(N) - np.log(low)[:, None]) / -np.log(_DEPTH) * (_LINE - 1)
-        left = np.clip(place.astype(np.int64), 0, _LINE - 2)
-        row = np.arange(count)[:, None]
-        before, after = turns[row, left], turns[row, left + 1]
-        return np.exp(np.where(np.isfinite(after), before + (after - before) * (place - left), before))
-
-    def tokens(N: Array) -> Array:
-        return problem.trained(choice, budget, N, useful(N) if choice.bits < FULL else np.inf)
-
-    def height(N: Array) -> Array:
-        sizes = np.broadcast_to(N, (count, N.shape[-1]))
-        D = tokens(sizes)
-        return np.where(D > 0, problem.loss(sizes, np.where(D > 0, D, 1.0), choice.bits), np.inf)
-
-    found = minimise(height, low, high)
+    along = line(problem, choice, budget, budget)
+    low, high = np.exp(along.low), np.exp(along.high)
+    found = minimise(lambda N: along.height(budget, N), low, high)
     known = np.isin(found.where, (Where.INTERIOR, Where.UPPER)) & np.isfinite(found.value)
-    N = np.where(known, found.x, np.nan)
-    sizes = np.where(known, N, most)[:, None]
-    turn = useful(sizes)[:, 0] if choice.bits < FULL else np.full(count, np.inf)
-    loss = np.where(known, found.value, np.nan)
+    # Where two limits meet the loss has a kink, of which a search for smooth minima knows the place to 1e-4 only.
+    near = np.where(known, found.x, high)
+    x, value = _narrowed(along, budget, near * np.exp(-_CLEAR), np.minimum(near * np.exp(_CLEAR), high), 4)
+    kinked = value < found.value * (1.0 - 1e-12)
+    N = np.where(known, np.where(kinked, x, found.x), np.nan)
+    sizes = np.where(known, N, high)[:, None]
+    loss = np.where(known, np.where(kinked, value, found.value), np.nan)
     quality = loss
     if problem.coverage is not None:
         quality = -problem.coverage(problem.optimal(loss)[:, None], choice.samples)[:, 0]
-    D = np.where(known, tokens(sizes)[:, 0], np.nan)
-    return Best(N, D, loss, turn, quality, found.where == Where.LOWER)
+    D = np.where(known, along.tokens(budget, sizes)[:, 0], np.nan)
+    return Best(N, D, loss, along.useful(sizes)[:, 0], quality, found.where == Where.LOWER)
 
 
 def payable(choice: Choice, budget: Array) -> Array:
@@ -262,20 +301,42 @@ def payable(choice: Choice, budget: Array) -> Array:
     return np.asarray(np.minimum(served, np.sqrt(budget / (6.0 * choice.bill.training * _FEWEST))))
 
 
+def least_loss(along: Line, budget: Array) -> Array:
+    """(B,) loss of the best plan of budgets (B,), NaN where there is none: what `solved` finds, without its place."""
+    high = _most(along.problem, along.choice, budget)
+    N, loss = _narrowed(along, budget, high * _DEPTH, high, _SECTIONS)
+    # A loss that keeps falling towards ever smaller models has no best plan.
+    return np.where(np.isfinite(loss) & (high * _DEPTH * np.exp(_CLEAR) < N), loss, np.nan)
+
+
+def _narrowed(along: Line, budget: Array, low: Array, high: Array, times: int) -> tuple[Array, Array]:
+    """(B,) size of least loss between two, and that loss: the line is cut to two of its intervals, so many times."""
+    start, end = np.log(low), np.log(high)
+    row = np.arange(len(end))
+    for _ in range(times):
+        t = start[:, None] + (end - start)[:, None] * np.linspace(0.0, 1.0, _POINTS)
+        value = along.height(budget, np.exp(t))
+        value = np.where(np.isfinite(value), value, np.inf)
+        place = np.argmin(value, axis=1)
+        best, loss = t[row, place], value[row, place]
+        start, end = t[row, np.maximum(place - 1, 0)], t[row, np.minimum(place + 1, _POINTS - 1)]
+    return np.exp(best), loss
+
+
 def least_budget(problem: Problem, choice: Choice, goal: Array, low: Array, high: Array) -> Array:
-    """(B,) the least budget, to 1e-7, whose best plan has quality `goal` (B,).
+    """(B,) the least budget, to 1e-7, whose best plan has a loss of `goal` (B,).
 
     Args:
-        goal: a loss, or minus a coverage.
         low, high: (B,) budgets between which it is looked for.
 
     Returns:
         `low` where that is enough already, infinite where `high` is not.
     """
+    along = line(problem, choice, low, high)
 
-    def quality(budgets: Array) -> Array:
-        value = solved(problem, choice, budgets[:, 0]).quality
+    def loss(budgets: Array) -> Array:
+        value = least_loss(along, budgets[:, 0])
         return np.where(np.isfinite(value), value, _NOTHING)[:, None]
 
-    found = root(quality, low, high, target=goal, rtol=1e-7)
+    found = root(loss, low, high, target=goal, rtol=1e-7)
     return np.where(found.found, found.x, np.where(found.where == Where.LOWER, low, np.inf))

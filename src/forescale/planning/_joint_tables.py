@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.frozen import Frozen
+from forescale.core.quantity import format_short
 from forescale.numerics.optimum import root
 from forescale.planning._intervals import interval
-from forescale.planning._joint import FULL, Best, Choice, Problem, least_budget, payable, solved
+from forescale.planning._joint import Choice, Line, Problem, least_budget, least_loss, line, payable, solved
 from forescale.planning._plan import Table
 from forescale.planning._service import Service
 
@@ -27,14 +28,15 @@ def choices(
     problem: Problem,
     every: Sequence[Choice],
     services: Sequence[Service | None],
-    bests: Sequence[Best],
     spent: float,
     place: int,
-) -> Table:
-    """The best plan of each choice of bits and samples, at the budget of the plan."""
+) -> list[Table]:
+    """The best plan of each choice of bits and samples, at the budget of the plan; none where there is no choice."""
+    if len(every) < 2:
+        return []
     lines: list[Row] = []
     for i, (choice, serve) in enumerate(zip(every, services)):
-        best = solved(problem.rows(slice(1)), choice, np.array([spent])) if len(bests) > 1 else bests[i]
+        best = solved(problem.rows(slice(1)), choice, np.array([spent]))
         n, d, loss = (float(v[0]) for v in (best.N, best.D, best.loss))
         solved_share = None if problem.coverage is None else -100.0 * float(best.quality[0])
         lines.append(
@@ -43,7 +45,7 @@ def choices(
                 None if serve is None else float(serve.flop(n)), "this plan" if i == place else "",
             )
         )  # fmt: skip
-    return Table(
+    table = Table(
         "choices",
         "The best plan of every way to serve, at the same budget",
         (
@@ -52,41 +54,43 @@ def choices(
         ),
         tuple(lines),
     )  # fmt: skip
+    return [table]
 
 
-def limits(problem: Problem, choice: Choice, spent: float, n: float, d: float, loss: float) -> Table:
+def limits(problem: Problem, choice: Choice, spent: float, currency: str, n: float, d: float, loss: float) -> Table:
     """Each limit: how much of it the plan uses, and what doubling it would be worth."""
     alone = problem.rows(slice(1))
-    budget = np.array([spent])
-    entries: list[tuple[str, float, float, Problem, Choice, float]] = [
-        ("the budget", spent, choice.bill.total(n, d) / spent, alone, choice, 2.0 * spent)
-    ]
-    for words, most in alone.sizes:
-        entries.append((words, most, n / most, alone.relaxed(words, 2.0), choice, spent))
-    if math.isfinite(choice.most):
-        entries.append(
-            (choice.held, choice.most, n / choice.most, alone, replace(choice, most=2 * choice.most), spent)
+    entries: list[tuple[str, float, Problem, Choice, float]] = [
+        (
+            f"the budget: {format_short(spent, currency.lower())}",
+            choice.bill.total(n, d) / spent,
+            alone,
+            choice,
+            2.0 * spent,
         )
-    for words, most in alone.tokens:
-        entries.append((words, most, d / most, alone.relaxed(words, 2.0), choice, spent))
-    for words, most in alone.flop:
-        entries.append((words, most, 6.0 * n * d / most, alone.relaxed(words, 2.0), choice, spent))
+    ]
+    if math.isfinite(choice.most):
+        words = f"{choice.held}: {format_short(choice.most, 'parameters')} parameters"
+        entries.append((words, n / choice.most, alone, replace(choice, most=2 * choice.most), spent))
+    for used, every in ((n, alone.sizes), (d, alone.tokens), (6.0 * n * d, alone.flop)):
+        entries += [(words, used / most, alone.relaxed(words, 2.0), choice, spent) for words, most in every]
     if math.isfinite(alone.unique):
+        words = f"unique = {format_short(alone.unique)}"
         doubled = alone.relaxed("unique", 2.0)
-        entries.append(("unique tokens", alone.unique, d / alone.unique, doubled, choice, spent))
+        for limit, _ in alone.tokens:
+            doubled = doubled.relaxed(limit, 2.0) if "unique" in limit else doubled  # as many passes as before
+        entries.append((words, d / alone.unique, doubled, choice, spent))
+    better = np.array([solved(other, way, np.array([money])).loss[0] for *_, other, way, money in entries])
+    gains = np.where(loss - better > 1e-9, loss - better, 0.0)
+    budgets = np.full(len(entries), spent)
+    enough = least_budget(_copies(problem, len(entries)), choice, better, budgets, 1e4 * budgets)
     lines: list[Row] = []
-    for words, most, used, other, way, money in entries:
-        better = solved(other.of_loss, way, np.array([money]))
-        gain = loss - float(better.loss[0])
-        worth = math.nan
-        if gain > 1e-9:
-            found = least_budget(alone.of_loss, choice, better.loss, budget, 1e4 * budget)
-            worth = 100.0 * (float(found[0]) / spent - 1.0)
-        lines.append((words, most, 100.0 * used, max(gain, 0.0), worth if gain > 1e-9 else 0.0))
+    for (words, used, *_), gain, least in zip(entries, gains, enough):
+        lines.append((words, 100.0 * used, float(gain), 100.0 * (float(least) / spent - 1.0) if gain else 0.0))
     return Table(
         "limits",
         "What each limit costs",
-        (("limit", ""), ("value", "number"), ("used", "%"), ("loss if doubled -", "loss"), ("worth", "%")),
+        (("limit", ""), ("used", "%"), ("loss if doubled -", "loss"), ("worth", "%")),
         tuple(lines),
         "used: share of the limit that the plan takes (passes, in %, for unique tokens); loss if doubled: how much "
         "lower the loss would be; worth: extra budget that buys the same, unbounded where none does.",
@@ -95,20 +99,19 @@ def limits(problem: Problem, choice: Choice, spent: float, n: float, d: float, l
 
 def sensitivity(problem: Problem, choice: Choice, spent: float, n: float, loss: float) -> Table:
     """What a wrong size costs, at the same budget and under the same limits."""
-    alone = problem.rows(slice(1)).of_loss
-    found = [_at(alone, choice, np.array([spent]), n * factor) for factor in _FACTORS]
-    missed = np.array([value for _, _, value in found])
-    # All wrong sizes at once: each is a row of a problem with the same constants.
+    sizes = n * np.array(_FACTORS)
+    tokens, missed = _at(_alone(problem, choice, spent), spent, sizes)
     budget = np.full(missed.size, spent)
-    enough = least_budget(alone.rows(np.zeros(missed.size, dtype=np.int64)), choice, missed, 1e-9 * budget, budget)
+    enough = least_budget(_copies(problem, missed.size), choice, missed, 1e-9 * budget, budget)
     lines: list[Row] = []
-    for factor, (size, d, value), least in zip(_FACTORS, found, enough):
+    for factor, size, d, value, least in zip(_FACTORS, sizes, tokens, missed, enough):
         if not math.isfinite(value):
-            lines.append((factor, size, None, None, None, None, "the budget buys no tokens"))
+            lines.append((factor, float(size), None, None, None, None, "the budget buys no tokens"))
             continue
         waste = max(100.0 * (1.0 - float(least) / spent), 0.0) if math.isfinite(least) else 0.0
-        allowed = "" if size <= alone.largest(choice) * (1 + 1e-9) else "not allowed"
-        lines.append((factor, size, d, value, 100.0 * (value / loss - 1.0), waste, allowed))
+        allowed = "" if size <= problem.largest(choice) * (1 + 1e-9) else "not allowed"
+        above = 100.0 * (float(value) / loss - 1.0)
+        lines.append((factor, float(size), float(d), float(value), above, waste, allowed))
     return Table(
         "sensitivity",
         "What it costs to be wrong about the size, at the same budget",
@@ -123,25 +126,18 @@ def sensitivity(problem: Problem, choice: Choice, spent: float, n: float, loss: 
 
 def alternatives(problem: Problem, choice: Choice, spent: float, n: float, loss: float, sigma: float) -> Table:
     """The smallest and the largest model whose loss is within one standard deviation of one run."""
-    alone = problem.rows(slice(1)).of_loss
-    budget = np.array([spent])
-    edge = loss * math.exp(sigma)
-
-    def over(N: Array) -> Array:
-        return np.array([[_at(alone, choice, budget, float(x))[2] for x in row] for row in N])
-
+    edge, along = loss * math.exp(sigma), _alone(problem, choice, spent)
+    top = min(n * 1e3, problem.largest(choice), float(payable(choice, np.array([spent]))[0]) * (1 - 1e-9))
+    ends = np.array([n * 1e-3, n]), np.array([n, max(top, n * (1 + 1e-9))])
+    found = root(lambda N: _at(along, spent, N)[1][:, None], *ends, target=edge, rtol=1e-6)
+    # Where every size that is allowed is as good, the largest of them is.
+    highest = found.x[1] if found.found[1] else top if top < n * 1e3 else math.nan
+    sizes = np.array([found.x[0], n, highest])
+    tokens, losses = _at(along, spent, sizes)
     lines: list[Row] = []
-    for name, low, high in (("smallest", n * 1e-3, n), ("this plan", n, n), ("largest", n, n * 1e3)):
-        size = n
-        if low < high:
-            top = min(high, alone.largest(choice), float(payable(choice, budget)[0]) * (1 - 1e-9))
-            found = root(over, np.array([low]), np.array([max(top, low * (1 + 1e-9))]), target=edge, rtol=1e-6)
-            size = float(found.x[0]) if found.found[0] else (top if name == "largest" and top < high else math.nan)
-        if not math.isfinite(size):
-            lines.append((name, None, None, None, None))
-            continue
-        size, d, value = _at(alone, choice, budget, size)
-        lines.append((name, size, d, value, size / n))
+    for name, size, d, value in zip(("smallest", "this plan", "largest"), sizes, tokens, losses):
+        known = math.isfinite(size)
+        lines.append((name, *((float(size), float(d), float(value), float(size) / n) if known else (None,) * 4)))
     return Table(
         "alternatives",
         f"Sizes that one run could not tell apart (loss within {100 * sigma:.2g} %)",
@@ -150,36 +146,38 @@ def alternatives(problem: Problem, choice: Choice, spent: float, n: float, loss:
     )
 
 
-def _at(alone: Problem, choice: Choice, budget: Array, size: float) -> tuple[float, float, float]:
-    """Size, tokens and loss of a model that is given, at the budget; NaN loss where it buys no tokens."""
-    N = np.array([[size]])
-    useful = np.inf
-    if choice.bits < FULL:
-        edge = np.array([size])
-        useful = float(alone.turns(edge * 0.999, edge * 1.001, choice.bits)[0, 0])
-    D = alone.trained(choice, budget, N, useful)
-    if not D[0, 0] > 0:
-        return size, math.nan, math.nan
-    return size, float(D[0, 0]), float(alone.loss(N, D, choice.bits)[0, 0])
+def _copies(problem: Problem, count: int) -> Problem:
+    """The problem of the estimate, that often: many goals are solved at once."""
+    return problem.rows(np.zeros(count, dtype=np.int64))
 
 
-def curves(few: Problem, choice: Choice, budgets: Array, n: float, level: float) -> dict[str, Frozen[str, Array]]:
+def _alone(problem: Problem, choice: Choice, spent: float) -> Line:
+    """The sizes that the budget buys, by the estimate."""
+    budget = np.array([spent])
+    return line(problem.rows(slice(1)), choice, budget, budget)
+
+
+def _at(along: Line, spent: float, N: Array) -> tuple[Array, Array]:
+    """Tokens and losses of sizes that are given, at the budget; NaN losses where it buys no tokens."""
+    budget, sizes = np.array([spent]), np.reshape(N, (1, -1))
+    loss = along.height(budget, sizes)
+    return along.tokens(budget, sizes)[0], np.where(np.isfinite(loss), loss, np.nan)[0]
+
+
+def curves(
+    few: Problem, choice: Choice, budget: float, currency: str, n: float, level: float
+) -> dict[str, Frozen[str, Array]]:
     """The loss along the sizes at the budget of the plan, and the best loss of other budgets."""
+    spent, factors = np.full(few.count, budget), np.geomspace(1 / 64, 64, 13)
+    along = line(few, choice, spent * factors[0], spent * factors[-1])
     sizes = n * np.geomspace(1 / 16, 16, 49)
-    spent = np.full(few.count, budgets[0])
-    N = np.broadcast_to(sizes, (few.count, sizes.size))
-    useful = few.turns(np.full(few.count, sizes[0]), np.full(few.count, sizes[-1]), choice.bits)
-    line = np.geomspace(sizes[0], sizes[-1], useful.shape[1])
-    near = np.abs(np.log(line)[None, :] - np.log(sizes)[:, None]).argmin(axis=1)
-    D = few.trained(choice, spent, N, useful[:, near])
-    loss = np.where(D > 0, few.loss(N, np.where(D > 0, D, 1.0), choice.bits), np.nan)
+    loss = along.height(spent, np.broadcast_to(sizes, (few.count, sizes.size)))
     keep = np.isfinite(loss[0])
-    factors = np.geomspace(1 / 64, 64, 13)
-    best = np.stack([solved(few.of_loss, choice, spent * f).loss for f in factors], axis=1)
-    currency = "budget"
+    loss = np.where(np.isfinite(loss), loss, np.nan)
+    best = np.stack([least_loss(along, spent * f) for f in factors], axis=1)
     return {
         "size": _banded({"N": sizes[keep]}, "loss", loss[:, keep], level),
-        "frontier": _banded({currency: float(budgets[0]) * factors}, "loss", best, level),
+        "frontier": _banded({f"budget ({currency})": budget * factors}, "loss", best, level),
     }
 
 

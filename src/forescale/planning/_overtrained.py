@@ -130,10 +130,10 @@ def curves(
     drawn = np.isfinite(total) & (total <= 10.0 * np.min(total[np.isfinite(total)], initial=np.inf))
     return Frozen(
         {
-            "bill": Frozen(
+            f"bill ({currency})": Frozen(
                 {
                     "N": sizes[drawn],
-                    currency: total[drawn],
+                    "both": total[drawn],
                     "training": training[drawn],
                     "serving": serving[drawn],
                 }

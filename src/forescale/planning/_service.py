@@ -116,8 +116,9 @@ def service(query: TrainAndServeQuery, measured: Throughput | None) -> Service:
             linear = context is None and (query.decode_mfu is not None or query.prompt_share == 1.0)
             bill = Bill(train[0], spent, float(spent(1.0)) / (6.0 * train[0]) if linear else None)
     if server is not None:
+        most = "as many as fit, up to " if query.serve_device or query.devices else ""
         said.append(
-            f"Steps of the servers: {batch:,.0f} sequences of {length:,.0f} tokens, {query.weight_bits:g}-bit "
+            f"Steps of the servers: {most}{batch:,.0f} sequences of {length:,.0f} tokens, {query.weight_bits:g}-bit "
             f"weights, {query.cache_bits:g}-bit cache; shapes of the family width = {query.aspect:g} x depth with "
             f"{query.kv_share:g} of the keys and values of full attention."
         )
@@ -188,6 +189,14 @@ def _server(query: TrainAndServeQuery, rate: Rate | None) -> Server | None:
             raise QueryError(message(f"{' and '.join(lone)} without a serving device", "serve_device", "H100"))
         return None
     chip = device(name)
+    if rate is not None and query.serve_rate is None and device(rate.device).name != chip.name:
+        raise QueryError(
+            message(
+                f"serve_device = {query.serve_device!r} without serve_rate, and {rate} is no price of it",
+                "the price of the serving devices",
+                f"serve_rate=$1/{chip.name}-hour",
+            )
+        )
     if query.serve_device and query.serve_rate and device(query.serve_rate.device).name != chip.name:
         raise QueryError(
             message(f"serve_device = {query.serve_device!r} and serve_rate = {str(query.serve_rate)!r} do not agree")
@@ -236,8 +245,14 @@ def _seconds(
             return read
         if query.decode_mfu is not None:
             return read + (1.0 - share) * tokens * per_token(N) / (peak * query.decode_mfu)
-        step = serving.decode_seconds(decoder(N), server, batch, context)
-        return read + (1.0 - share) * tokens * step * server.count / batch
+        model = decoder(N)
+        held = batch
+        if query.serve_device or query.devices:
+            # Devices that were named are all there are: what the weights leave of their memory holds the sequences.
+            room = (server.memory - model.weight_bytes) / (context * model.cache_bytes)
+            held = np.clip(room, 1.0, batch)
+        step = serving.decode_seconds(model, server, held, context)
+        return read + (1.0 - share) * tokens * step * server.count / held
 
     return seconds
 

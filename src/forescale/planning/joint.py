@@ -28,6 +28,7 @@ from forescale.fitting._fit import Finding
 from forescale.planning import _evidence, _joint_tables, _money
 from forescale.planning._alone import first
 from forescale.planning._compose import composed, refused
+from forescale.planning._coverage import unerring
 from forescale.planning._frontier import MOST_DRAWS
 from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._joint import FULL, Best, Choice, Problem, least_budget, solved
@@ -46,7 +47,7 @@ _ASSUMED_MFU = 0.4
 class JointQuery(BaseModel):
     """What there is to spend or to reach, what will be served, and what limits the choice."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
     budget: BudgetText | None = Field(
         None, description="what training and service may cost together: '10k H100-hours', '$5M @ $2.10/H100-hour'"
@@ -114,7 +115,7 @@ def answer(grounds: Grounds, query: JointQuery) -> Plan:
     services = _services(query, basis, grounds.has("coverage"))
     choices = tuple(choice for choice, _ in services)
     spend, said = _spend(query, basis, services[0][1])
-    found = _reached(problem, choices, query, goal, basis) if spend is None else _best(problem, choices, spend)
+    found = _reached(problem, choices, query, basis) if spend is None else _best(problem, choices, spend)
     N, D, loss = found.of("N"), found.of("D"), found.of("loss")
     known = np.isfinite(N) & np.isfinite(D) & np.isfinite(loss) & np.isfinite(found.budgets)
     if not known[0]:
@@ -131,9 +132,10 @@ def answer(grounds: Grounds, query: JointQuery) -> Plan:
     setup = _setup(grounds, query, N, D)
     decision |= setup
     cause = problem, choice, spent
+    currency = "dollars" if serve is not None and serve.money else "FLOP"
     tables = [
-        _joint_tables.choices(problem, choices, [s for _, s in services], found.bests, spent, place),
-        _joint_tables.limits(*cause, n, d, value),
+        *_joint_tables.choices(problem, choices, [s for _, s in services], spent, place),
+        _joint_tables.limits(*cause, currency, n, d, value),
         _joint_tables.sensitivity(*cause, n, value),
         _joint_tables.alternatives(*cause, n, value, _noise(basis.sigma, value)),
         *_next_runs(grounds, query, 6.0 * n * d),
@@ -153,8 +155,8 @@ def answer(grounds: Grounds, query: JointQuery) -> Plan:
             )
         },
         tables=tables,
-        curves=_joint_tables.curves(problem.thinned(), choice, found.budgets[: MOST_DRAWS + 1], n, grounds.level),
-        warnings=_warnings(grounds, query, choice, n, d, found),
+        curves=_joint_tables.curves(problem.thinned(), choice, spent, currency, n, grounds.level),
+        warnings=_warnings(grounds, query, problem, choice, n, d, found),
         assumptions=[
             "Training costs 6ND with the N of the fit; schedules end at the horizon of the run.",
             "The budget pays for training and for all that is served." if serve is not None else
@@ -344,25 +346,23 @@ def _best(problem: Problem, choices: tuple[Choice, ...], spend: Array) -> _Answe
     return _Answer(np.argmin(np.where(np.isfinite(quality), quality, np.inf), axis=0), bests, budgets)
 
 
-def _reached(problem: Problem, choices: tuple[Choice, ...], query: JointQuery, goal: str, basis: Any) -> _Answer:
+def _reached(problem: Problem, choices: tuple[Choice, ...], query: JointQuery, basis: Any) -> _Answer:
     """The choice that reaches the goal for the least."""
-    if goal == "target":
-        assert query.target is not None  # noqa: S101 - `_goal` has looked
-        level = parse_loss(query.target, basis.surface.conventions.get("loss"))
-    else:
-        assert query.coverage is not None  # noqa: S101
-        level = -query.coverage
-    wanted = problem.of_loss if goal == "target" else problem
-    alone = wanted.rows(slice(1))
+    alone = problem.rows(slice(1))
     least: list[Array] = []
     for choice in choices:
+        if query.coverage is not None:
+            level = problem.needed(query.coverage, choice.samples)
+        else:
+            assert query.target is not None  # noqa: S101 - `_goal` has looked
+            level = np.full(problem.count, parse_loss(query.target, basis.surface.conventions.get("loss")))
         price = choice.bill.training
-        middle = least_budget(alone, choice, np.array([level]), np.array([1e12 * price]), np.array([1e34 * price]))
+        middle = least_budget(alone, choice, level[:1], np.array([1e12 * price]), np.array([1e34 * price]))
         if not math.isfinite(middle[0]):
             least.append(np.full(problem.count, np.inf))
             continue
         low, high = (np.full(problem.count, middle[0] * factor) for factor in (1e-4, 1e4))
-        least.append(least_budget(wanted, choice, np.full(problem.count, level), low, high))
+        least.append(least_budget(problem, choice, level, low, high))
     budgets = np.stack(least)
     pick = np.argmin(budgets, axis=0)
     own = np.take_along_axis(budgets, pick[None], axis=0)[0]
@@ -453,7 +453,7 @@ def _regret(problem: Problem, choice: Choice, n: float, d: float, budgets: Array
         return None
     spent = np.full(few.count, budgets[0])
     loss = few.loss(np.full((few.count, 1), n), np.full((few.count, 1), d), choice.bits)[:, 0]
-    enough = least_budget(few.of_loss, choice, loss, 1e-6 * spent, spent * (1 + 1e-6))
+    enough = least_budget(few, choice, loss, 1e-6 * spent, spent * (1 + 1e-6))
     wasted = np.maximum(100.0 * (1.0 - enough / spent), 0.0)
     wasted = np.where(np.isfinite(enough), wasted, np.where(np.isfinite(loss), 0.0, np.nan))
     ends, middle = interval(wasted, 0.9), interval(wasted, 0.0)
@@ -524,7 +524,7 @@ def _headline(
 
 
 def _warnings(
-    grounds: Grounds, query: JointQuery, choice: Choice, n: float, d: float, found: _Answer
+    grounds: Grounds, query: JointQuery, problem: Problem, choice: Choice, n: float, d: float, found: _Answer
 ) -> list[Finding]:
     warned: list[Finding] = []
     # A quarter of the draws that prefer another way to serve makes that choice a matter of opinion.
@@ -540,6 +540,10 @@ def _warnings(
                     "The table of choices shows how little lies between them.",
                 )
             )
+    if problem.coverage is not None:
+        C = of_estimate(problem.rows(slice(1)).optimal(found.of("loss")[:1]))
+        warned += _evidence.distance_findings(grounds.laws["coverage"], C, attempts=choice.samples)
+        warned += unerring(choice.samples)
     if query.unique is not None and d / query.unique > 4.0:
         warned.append(
             Finding(
@@ -562,7 +566,7 @@ def _assumptions(grounds: Grounds, query: JointQuery, serve: Service | None) -> 
     if grounds.has("coverage"):
         said.append(
             "Coverage is read at the compute of an optimal run of the same loss: two models of one loss are taken to "
-            "solve the same questions."
+            "solve the same questions. All answers are drawn, also after a right one."
         )
     said += [
         "Laws of different papers are joined: repetition acts on the tokens, bits add to the loss, and neither paper "
@@ -575,12 +579,13 @@ def _assumptions(grounds: Grounds, query: JointQuery, serve: Service | None) -> 
 
 
 def _used(grounds: Grounds, query: JointQuery) -> Grounds:
-    """The ground without the laws that nothing was asked of."""
+    """The ground without the laws that nothing was asked of, that of the loss first: the evidence speaks of it."""
     idle = {"quantised"} if min(query.bits) >= FULL else set()
     idle |= {"repeated"} if query.unique is None else set()
+    first_loss = sorted(grounds.laws.items(), key=lambda item: item[0] != "loss")
     return replace(
         grounds,
-        laws=Frozen({name: basis for name, basis in grounds.laws.items() if name not in idle}),
+        laws=Frozen({name: basis for name, basis in first_loss if name not in idle}),
         defaulted=Frozen({name: source for name, source in grounds.defaulted.items() if name not in idle}),
     )
 

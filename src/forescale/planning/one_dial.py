@@ -42,7 +42,7 @@ BATCH_POWER = 0.383
 class OneDialQuery(BaseModel):
     """The dial, and the settings of the rules, which are those of nanochat unless said otherwise."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
     depth: int = Field(ge=1, le=1000, description="the dial: number of blocks, e.g. 20")
     ratio: float = Field(12.0, gt=0, description="tokens per parameter of matrices and head, e.g. 12")

@@ -24,6 +24,7 @@ from forescale.fitting.surface import Surface
 from forescale.numerics.optimum import Where, root
 from forescale.planning import _strategies
 from forescale.planning._compose import composed
+from forescale.planning._coverage import unerring
 from forescale.planning._frontier import at, frontier
 from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._lifetime import tokens_for
@@ -38,7 +39,7 @@ Array = NDArray[np.float64]
 class PretrainOrSampleQuery(BaseModel):
     """How much larger the larger model is, and how much will be generated beside what was trained on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
     larger: float = Field(gt=1, description="parameters of the larger model beside the small one, e.g. 14")
     ratio: float | None = Field(None, gt=0, description="tokens generated / tokens trained on, e.g. 0.79")
@@ -88,6 +89,7 @@ def answer(grounds: Grounds, query: PretrainOrSampleQuery) -> Plan:
     tables = [_ratios(M, ratio)]
     said = [f"For the FLOP of a model {M:g} times as large, the small one gets {show(times, 'x')} the inference."]
     warnings: list[Finding] = []
+    asked: dict[str, dict[str, float]] = {}
     curves: dict[str, Any] = {"exchange": _exchange(M, ratio)}
     needs = [
         name for name in ("large_score", "large_strategy", "difficulty_cost") if getattr(query, name) is not None
@@ -98,6 +100,8 @@ def answer(grounds: Grounds, query: PretrainOrSampleQuery) -> Plan:
         )
     if grounds.has("coverage"):
         said += _by_coverage(grounds, query, times, decision)
+        asked["coverage"] = {"attempts": decision["samples"].value}
+        warnings += unerring(decision["samples"].value)
     if grounds.has("strategies"):
         of, larger = scores(grounds.tables["strategies"], query.large_strategy)
         found = validated(of)
@@ -134,13 +138,16 @@ def answer(grounds: Grounds, query: PretrainOrSampleQuery) -> Plan:
             "One sample is as long for either model; prompts, verifiers and search count as generated tokens.",
             *_said_of_tables(grounds, query),
         ],
+        at=asked,
     )
 
 
 def _ratio(query: PretrainOrSampleQuery) -> float:
     pair = [name for name in ("tokens", "served") if getattr(query, name) is not None]
-    if query.ratio is not None and len(pair) == 2:
-        raise QueryError(message("ratio, tokens and served say the same twice", "ratio, or tokens with served"))
+    if query.ratio is not None and query.served is not None:
+        raise QueryError(
+            message(f"{' and '.join(['ratio', *pair])} say the same twice", "ratio, or tokens with served")
+        )
     if query.params is not None and query.tokens is None:
         raise QueryError(message("params without tokens", "the tokens it is trained on", "tokens=2T"))
     if query.ratio is not None:
@@ -158,11 +165,14 @@ def _ratio(query: PretrainOrSampleQuery) -> float:
 
 def _ratios(M: float, ratio: float) -> Table:
     """The exchange at other ratios."""
-    lines = [(r, float(multiplier(M, r))) for r in sorted({0.01, 0.1, 0.16, 0.79, 1.0, 10.0, 22.0, 100.0, ratio})]
+    lines = [
+        (r, float(multiplier(M, r)), "this plan" if r == ratio else "")
+        for r in sorted({0.01, 0.1, 0.16, 0.79, 1.0, 10.0, 22.0, 100.0, ratio})
+    ]
     return Table(
         "ratios",
         f"Inference of the small model for the FLOP of one {M:g} times as large",
-        (("generated / trained on", ""), ("multiplier", "x")),
+        (("generated / trained on", ""), ("multiplier", "x"), ("", "")),
         tuple(lines),
         "Snell et al. (2024) look at .16 (models that improve themselves), .79 and 22 (large production).",
     )

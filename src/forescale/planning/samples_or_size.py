@@ -10,12 +10,12 @@ once.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from forescale.core.errors import QuantityError, QueryError, message
 from forescale.core.frozen import Frozen
@@ -24,7 +24,7 @@ from forescale.costs import serving
 from forescale.fitting._fit import Finding
 from forescale.planning import _evidence
 from forescale.planning._compose import composed, refused
-from forescale.planning._coverage import MOST, Candidate, candidates
+from forescale.planning._coverage import MOST, Candidate, candidates, unerring
 from forescale.planning._intervals import decided, of_estimate
 from forescale.planning._market import Market, Price, budgets, crossings, curves, sensitivity, side_by_side
 from forescale.planning._numbers import NumbersText
@@ -46,21 +46,33 @@ FEW = 30
 """Problems below which resampling them gives intervals that are too narrow."""
 
 
-def _amount(value: Any) -> float:
+@dataclass(frozen=True)
+class Sum:
+    """What one problem may cost: `currency` is "dollars", "FLOP", or empty where the text does not say."""
+
+    value: float
+    currency: str
+
+    def __str__(self) -> str:
+        return {"dollars": f"${self.value:g}", "FLOP": f"{self.value:g} FLOP"}.get(self.currency, f"{self.value:g}")
+
+
+def _amount(value: Any) -> Sum:
     """A sum per problem: "0.05", "$0.05", "2e14 FLOP"."""
-    if isinstance(value, str):
-        text = value.strip().removeprefix("$")
-        number = parse_number(text[:-4] if text.lower().endswith("flop") else text)
-    else:
-        number = parse_number(value)
+    if isinstance(value, Sum):
+        return value
+    text = value.strip() if isinstance(value, str) else ""
+    currency = "dollars" if text.startswith("$") else "FLOP" if text.lower().endswith("flop") else ""
+    number = parse_number({"dollars": text[1:], "FLOP": text[:-4]}.get(currency, value))
     if not 0.0 < number < math.inf:
         raise QuantityError(message(f"a sum of {value!r}", "a positive number, e.g. $0.05"))
-    return number
+    return Sum(number, currency)
 
 
 SumText = Annotated[
-    float,
+    Sum,
     PlainValidator(_amount),
+    PlainSerializer(lambda value: str(value) if value.currency else value.value, return_type=Any),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}], "examples": ["$0.05", "2e14 FLOP"]}),
 ]
 
@@ -68,7 +80,7 @@ SumText = Annotated[
 class SamplesOrSizeQuery(BaseModel):
     """What there is to spend on one problem, or how many samples of each model; and what a sample costs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
     budget: SumText | None = Field(
         None, description="what one problem may cost, in dollars or FLOP as the prices are, e.g. $0.05 or 2e14 FLOP"
@@ -202,7 +214,10 @@ def _samples(query: SamplesOrSizeQuery, market: Market) -> tuple[list[float], li
         taken = [float(k) for k in query.samples]
     else:
         assert query.budget is not None  # noqa: S101 - `_question` has looked
-        budget = query.budget
+        if query.budget.currency not in ("", market.currency):
+            needed = "sizes, to pay in FLOP" if query.budget.currency == "FLOP" else "prices, to pay in dollars"
+            raise QueryError(message(f"budget = {query.budget} where samples cost {market.currency}", needed))
+        budget = query.budget.value
         taken = [float(price.buys(budget)) for price in market.prices]
         if not any(taken):
             least = min(market.one(i) for i in range(len(models)))
@@ -347,17 +362,7 @@ def _warned(models: list[Candidate], samples: list[float], best: int) -> list[Fi
                     f"{model.name} solved every problem in the attempts: what more samples bring is the form's word.",
                 )
             )
-    if samples[best] > 1:
-        found.append(
-            Finding(
-                "coverage",
-                "amber",
-                "Coverage is what a perfect choice among samples reaches. A majority vote or a reward model reaches "
-                "less, and stops gaining early (Brown et al. 2024: of Llama-3-8B's 98 % on MATH, votes reach 41 %).",
-                "Ask the question 'verifier' for a checker that errs.",
-            )
-        )
-    return found
+    return found + unerring(samples[best])
 
 
 def _resampled(grounds: Grounds, rows: int) -> list[str]:

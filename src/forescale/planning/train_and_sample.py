@@ -19,14 +19,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from forescale.core.frozen import Frozen
 from forescale.core.quantity import format_short
-from forescale.fitting._fit import Finding
 from forescale.fitting.surface import Surface
 from forescale.numerics.optimum import Where, root
 from forescale.planning import _evidence, _overtrained
+from forescale.planning._alone import first
 from forescale.planning._compose import composed, refused
-from forescale.planning._frontier import at, frontier
+from forescale.planning._coverage import unerring
+from forescale.planning._frontier import at, frontier, least_compute
 from forescale.planning._intervals import decided, interval, of_estimate
-from forescale.planning._lifetime import Bill, cheapest
+from forescale.planning._lifetime import Bill, cheapest, sizes_for
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner, Table
 from forescale.planning._quantities import TokensText
 from forescale.planning._show import show
@@ -44,7 +45,7 @@ _LEAST, _MOST = 1e10, 1e40  # FLOP
 class TrainAndSampleQuery(BaseModel):
     """What share must be solved, how many problems there will be, and how long prompts and samples are."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
     target: float = Field(gt=0, lt=1, description="share of the problems to be solved, e.g. 0.6")
     problems: float = Field(gt=0, description="problems that the model will meet in its life, e.g. 1e9")
@@ -89,7 +90,7 @@ def answer(grounds: Grounds, query: TrainAndSampleQuery) -> Plan:
             "chinchilla, kaplan or skaling",
             "fit chinchilla",
         )
-    ways = _ways(grounds, query)
+    ways = _ways(grounds, query, _counts(grounds, query))
     total = np.where(np.isfinite(ways.total), ways.total, np.inf)
     own = np.argmin(total, axis=1)
     j = int(own[0])
@@ -119,25 +120,28 @@ def answer(grounds: Grounds, query: TrainAndSampleQuery) -> Plan:
     bound = best == ways.k[-1]
     c = of_estimate(C)
     few = f"{best:,.0f} sample{'' if best == 1 else 's'}"
-    saved = decision["saving"].value
-    beside = f", {show(saved, '%')} less than with one sample" if math.isfinite(one[0]) else ""
+    beside = (
+        f"; one sample would cost {show(of_estimate(one / total.min(axis=1)), 'x')} as much"
+        if best > 1 and math.isfinite(one[0])
+        else ""
+    )
     return composed(
         grounds,
         planner,
         query,
         headline=(
             f"Train {format_short(n, 'parameters')} parameters on {format_short(d)} tokens and draw up to {few} for "
-            f"each problem: {show(100 * query.target, '%')} are solved for "
+            f"each problem: {100 * query.target:.6g} % are solved for "
             f"{format_short(of_estimate(training + serving), 'flop')} in all{beside}."
         ),
         decision=decision,
         binding=f"max_samples = {query.max_samples:,}" if bound else "the target",
-        tables=[_sensitivity(ways, level), _alternatives(ways, total)],
+        tables=[_sensitivity(ways, level), _alternatives(ways, total), _margins(first(grounds), query, n, d, best)],
         curves={
-            "samples": Frozen(
+            "compute (FLOP)": Frozen(
                 {
                     "samples": ways.k,
-                    "FLOP": ways.total[0],
+                    "both": ways.total[0],
                     "training": ways.training[0],
                     "serving": ways.serving[0],
                 }
@@ -146,7 +150,7 @@ def answer(grounds: Grounds, query: TrainAndSampleQuery) -> Plan:
         warnings=[
             *_overtrained.ratio_findings(basis, d / n),
             *_evidence.distance_findings(grounds.laws["coverage"], c, attempts=float(best)),
-            *([_checker()] if best > 1 else []),
+            *unerring(best),
         ],
         assumptions=[
             "Training costs 6ND, a token of prompts and samples 2N; a prompt is paid for once.",
@@ -159,9 +163,17 @@ def answer(grounds: Grounds, query: TrainAndSampleQuery) -> Plan:
     )
 
 
-def _ways(grounds: Grounds, query: TrainAndSampleQuery) -> _Ways:
-    """The cheapest model for each number of samples; parameter vectors and numbers of samples are solved together."""
+def _counts(grounds: Grounds, query: TrainAndSampleQuery) -> Array:
+    """(K,) numbers of samples to try: even in the logarithm, and closer together around the best of the estimate."""
     k = np.unique(np.round(np.geomspace(1.0, float(query.max_samples), STEPS)))
+    total = _ways(first(grounds), query, k).total[0]
+    j = int(np.argmin(np.where(np.isfinite(total), total, np.inf)))
+    near = np.geomspace(k[max(j - 1, 0)], k[min(j + 1, len(k) - 1)], STEPS)
+    return np.union1d(k, np.round(near))
+
+
+def _ways(grounds: Grounds, query: TrainAndSampleQuery, k: Array) -> _Ways:
+    """The cheapest model for each number of samples; parameter vectors and numbers of samples are solved together."""
     shape = (grounds.rows, len(k))
     C = _compute(grounds, query.target, k)
     loss = _loss_of(grounds, query, C)
@@ -227,15 +239,18 @@ def samples_drawn(grounds: Grounds, C: Array, most: float) -> Array:
 
 
 def _sensitivity(ways: _Ways, level: float) -> Table:
-    least = float(np.nanmin(ways.total[0]))
+    own = int(np.nanargmin(ways.total[0]))
+    least = float(ways.total[0, own])
+    # One row for each factor of two or so, and that of the plan.
+    step = np.unique(np.searchsorted(ways.k, np.geomspace(1.0, ways.k[-1], STEPS // 2)))
     lines: list[tuple[float | str | None, ...]] = []
-    for j in range(0, len(ways.k), 2):
+    for j in sorted({*step.tolist(), own}):
         if math.isfinite(ways.total[0, j]):
             ends = interval(ways.total[:, j], level) or (None, None)
             lines.append(
                 (
                     float(ways.k[j]), float(ways.drawn[0, j]), float(ways.N[0, j]), float(ways.D[0, j]),
-                    float(ways.training[0, j]), float(ways.serving[0, j]), float(ways.total[0, j]), *ends,
+                    float(ways.training[0, j]), float(ways.total[0, j]), *ends,
                     100.0 * float(ways.total[0, j] / least - 1.0),
                 )
             )  # fmt: skip
@@ -244,7 +259,7 @@ def _sensitivity(ways: _Ways, level: float) -> Table:
         "What another number of samples costs, each with its own cheapest model",
         (
             ("samples", "count"), ("drawn", "count"), ("N", "parameters"), ("D", "tokens"), ("training", "FLOP"),
-            ("serving", "FLOP"), ("both", "FLOP"), ("from", "FLOP"), ("to", "FLOP"), ("too much", "%"),
+            ("both", "FLOP"), ("from", "FLOP"), ("to", "FLOP"), ("too much", "%"),
         ),
         tuple(lines),
     )  # fmt: skip
@@ -265,14 +280,56 @@ def _alternatives(ways: _Ways, total: Array) -> Table:
     )
 
 
-def _checker() -> Finding:
-    return Finding(
-        "coverage",
-        "amber",
-        "Coverage is what a perfect choice among samples reaches; votes and reward models reach less, and an erring "
-        "checker makes many samples worse than few.",
-        "Ask the question 'verifier' how many samples your checker is good for, and say it as max_samples.",
+def _margins(alone: Grounds, query: TrainAndSampleQuery, n: float, d: float, k: float) -> Table:
+    """What one per cent more parameters, tokens or samples costs, and what it solves."""
+    step = 1e-3
+    up, down = math.exp(step), math.exp(-step)
+    each = query.prompt_tokens, query.answer_tokens
+
+    def solved(N: float, D: float, samples: float) -> tuple[float, float]:
+        C = _as_good(alone, query, N, D)
+        return float(alone.values("coverage", C=C[:, None], attempts=samples)[0, 0]), float(
+            samples_drawn(alone, C, k)[0] if query.stop else k
+        )
+
+    def bill(N: float, D: float, drawn: float) -> float:
+        return 6.0 * N * D + 2.0 * N * query.problems * (each[0] + drawn * each[1])
+
+    share, drawn = solved(n, d, k)
+    whole = bill(n, d, drawn)
+    lines: list[tuple[float | str | None, ...]] = []
+    for words, ends in (
+        ("parameters", ((n * up, d), (n * down, d))),
+        ("tokens", ((n, d * up), (n, d * down))),
+    ):
+        (more, drawn_more), (less, drawn_less) = (solved(*end, k) for end in ends)
+        cost = bill(*ends[0], drawn_more) - bill(*ends[1], drawn_less)
+        lines.append(_margin(words, cost / whole / (2 * step), (more - less) / (2 * step)))
+    # One sample more is drawn where all before it were wrong.
+    further = k * (1.0 - share if query.stop else 1.0)
+    cost = 2.0 * n * query.problems * each[1] * further / whole
+    lines.append(_margin("samples", cost, (solved(n, d, k * up)[0] - solved(n, d, k * down)[0]) / (2 * step)))
+    return Table(
+        "margins",
+        "What one per cent more of each costs and solves",
+        (("of", ""), ("bill +", "%"), ("solved +", "%"), ("bill per point", "%")),
+        tuple(lines),
+        "bill per point: part of the bill for one more per cent of the problems; equal for all where nothing but the "
+        "target binds, and cheapest in what is held back.",
     )
+
+
+def _margin(words: str, cost: float, gain: float) -> tuple[float | str | None, ...]:
+    """The row of one choice: what the share of the bill, and that of the problems, is per unit of its logarithm."""
+    return words, cost, gain, cost / gain
+
+
+def _as_good(grounds: Grounds, query: TrainAndSampleQuery, N: float, D: float) -> Array:
+    """(B,) compute of the run of the surface's path that has the loss of N parameters on D tokens."""
+    surface = grounds.laws["loss"].surface
+    loss = at(surface, [N], [D])[:, 0]
+    tokens = _path_tokens(grounds, query)
+    return least_compute(surface, loss).C if tokens is None else 6.0 * tokens * sizes_for(surface, tokens, loss)
 
 
 def _path(grounds: Grounds, query: TrainAndSampleQuery) -> str:
@@ -305,6 +362,6 @@ planner = Planner(
         ),
     ),
     papers=("krajewski2025", "sardana2024"),
-    example=Frozen({"target": 0.5, "problems": 1e9}),
+    example=Frozen({"target": 0.5, "problems": 1e9, "max_samples": 100}),
     topic="all together",
 )

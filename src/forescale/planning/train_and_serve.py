@@ -47,7 +47,7 @@ Array = NDArray[np.float64]
 class TrainAndServeQuery(BaseModel):
     """How good the model must be or what there is to spend, how much it will serve, and on what."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
     served: TokensText | None = Field(None, description="tokens served in the model's life, prompts too, e.g. 2T")
     per_year: TokensText | None = Field(None, description="or tokens served in a year, e.g. 500B")
@@ -116,8 +116,9 @@ def answer(grounds: Grounds, query: TrainAndServeQuery) -> Plan:
         least = np.zeros_like(loss) if query.max_tokens is None else sizes_for(surface, query.max_tokens, loss)
         N, binding = _held(free.N, least, query, serve, "the quality asked for")
         D = tokens_for(surface, N[:, None], loss)[:, 0]
-        _reached(basis, loss, N, D, binding)
+        _reached(basis, query.like_params, loss, N, D, binding)
     plain = optimal(surface, loss)
+    _sensible(query, serve, of_estimate(N), of_estimate(plain.N))
     answered = np.isfinite(N) & np.isfinite(D) & (N > 0) & (D > 0) & np.isfinite(loss)
 
     unit, _ = _evidence.stated(surface.conventions, "loss", "loss")
@@ -277,17 +278,35 @@ def _held(free: Array, least: Array, query: TrainAndServeQuery, serve: Service, 
     return np.where(np.isfinite(free), np.minimum(np.maximum(free, least), most), free), binding
 
 
+def _sensible(query: TrainAndServeQuery, serve: Service, n: float, plain: float) -> None:
+    """Refuse what the law answers with less than a model, or without a compute-optimal one to compare with."""
+    if n < 1.0 or (math.isfinite(n) and not math.isfinite(plain)):
+        asked = f"budget = {query.budget}" if query.budget is not None else "the quality asked for"
+        raise refused(
+            f"{asked} leaves no model that is one, beside {format_short(serve.tokens)} tokens to serve",
+            "enough to train a model and to serve it",
+            "raise the budget, ask for a lower loss, or serve less",
+        )
+
+
 def _limits(query: TrainAndServeQuery, serve: Service) -> list[tuple[str, float]]:
     """All limits on the size: words, largest N."""
     own = [] if query.max_params is None else [(f"max_params = {format_short(query.max_params)}", query.max_params)]
     return [*serve.limits, *own]
 
 
-def _reached(basis: Basis, loss: Array, N: Array, D: Array, binding: str) -> None:
+def _reached(basis: Basis, like: float | None, loss: Array, N: Array, D: Array, binding: str) -> None:
     """Refuse where the estimate cannot reach the loss with what is allowed."""
     value, n = of_estimate(loss), of_estimate(N)
     if math.isfinite(of_estimate(D)) and math.isfinite(n):
         return
+    if like is not None and math.isnan(value):
+        raise refused(
+            f"the law {basis.surface.law.id!r} has no loss of a compute-optimal model of like_params = "
+            f"{format_short(like, 'parameters')}",
+            "a size that compute can be split for",
+            "ask for a size nearer to the runs of the fit",
+        )
     smallest = of_estimate(least_size(basis.surface, loss))
     if math.isfinite(n) and math.isfinite(smallest):
         raise refused(
