@@ -185,6 +185,8 @@ def test_what_it_needs() -> None:
         ask(world(model=["m1", "m1", *(f"m{i}" for i in range(2, 36))]), target="m1")
     with pytest.raises(DataError, match="'m2'"):
         ask(world(model=["m2", *(f"m{i}" for i in range(1, 36))]), target="m1")
+    with pytest.raises(ColumnError, match="MMLU holds text"):
+        ask(world(MMLU=["many"] * 36), target="m1")
     with pytest.raises(ColumnError, match="BBH"):
         ask(runs, target="m1", benchmarks="MMLU, BBH")
     with pytest.raises(QueryError, match="different columns"):

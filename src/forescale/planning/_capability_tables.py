@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from forescale.core.frozen import Frozen
 from forescale.planning._capability import Line, Linked, Models, linked
-from forescale.planning._intervals import interval
+from forescale.planning._curves import band
 from forescale.planning._plan import Table
 
 if TYPE_CHECKING:
@@ -119,9 +119,8 @@ def along(by: Linked, place: int, spread: float, level: float) -> Frozen[str, Ar
     grid = np.tile(here, (41, 1))
     grid[:, 0] = np.linspace(min(x[:, 0].min(), here[0]), max(x[:, 0].max(), here[0]), 41)
     values = by.at(grid)
-    ends = [interval(values[:, [j]], level) or (math.nan, math.nan) for j in range(len(grid))]
-    found = {"PC1": grid[:, 0] * spread, "score": values[0]}
-    found |= {"lower": np.array([e[0] for e in ends]), "upper": np.array([e[1] for e in ends])}
+    low, high = band(values, level)
+    found = {"PC1": grid[:, 0] * spread, "score": values[0], "lower": low, "upper": high}
     for i in range(1, len(by.theta)):
         found[f"link {i + 1}"] = link(grid, by.theta[i])
     return Frozen(found)

@@ -26,7 +26,7 @@ def both(basis: Basis, C: float, N: Array, window: tuple[float, float]) -> Froze
     sizes = float(N[0]) * np.geomspace(1 / 16, 16, 49)
     tokens = C / (6.0 * sizes)
     heights = at(few, sizes, tokens)
-    low, high = _band(heights, basis.level)
+    low, high = band(heights, basis.level)
     profile = Frozen({"N": sizes, "D": tokens, "loss": heights[0], "lower": low, "upper": high})
     return Frozen({"profile": profile, "frontier": along(basis, few, C, window)})
 
@@ -37,10 +37,11 @@ def along(basis: Basis, few: Surface, C: float, window: tuple[float, float]) -> 
     start = min(float(known[0]), C / 10) if known is not None and known[0] > 0 else C / 1000
     budgets = np.geomspace(start, 3.0 * max(C, compute_seen(basis) or C), 33)
     best = frontier(few, budgets, window=window)
-    low, high = _band(best.loss, basis.level)
+    low, high = band(best.loss, basis.level)
     return Frozen({"C": budgets, "N": best.N[0], "D": best.D[0], "loss": best.loss[0], "lower": low, "upper": high})
 
 
-def _band(values: Array, level: float) -> tuple[Array, Array]:
+def band(values: Array, level: float) -> tuple[Array, Array]:
+    """(k,) lower and (k,) upper ends of values (B, k), row 0 the estimate; NaN without draws."""
     ends = [interval(values[:, [j]], level) or (np.nan, np.nan) for j in range(values.shape[1])]
     return np.array([e[0] for e in ends]), np.array([e[1] for e in ends])

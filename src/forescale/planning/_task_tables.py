@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from forescale.core.frozen import Frozen
 from forescale.numerics.optimum import Where, root
 from forescale.planning._chain import Chain
+from forescale.planning._curves import band
 from forescale.planning._evidence import compute_seen
 from forescale.planning._frontier import COUNTS, reaching
 from forescale.planning._intervals import decided, interval, of_estimate
@@ -163,7 +164,7 @@ def curves(both: Chain, n: float, d: float) -> Frozen[str, Frozen[str, Array]]:
     budgets = np.geomspace(start, 3.0 * max(C, compute_seen(both.grounds.laws["loss"]) or C), 41)
     N = np.sqrt(budgets * n / (6.0 * d))
     values = both.value(N, d / n * N)
-    low, high = _band(values, both.grounds.level)
+    low, high = band(values, both.grounds.level)
     found: dict[str, Array] = {"C": budgets, both.metric: values[0], "lower": low, "upper": high}
     if both.grounds.has("direct"):
         found["one step"] = _direct(both, N, d / n * N)[0]
@@ -171,15 +172,10 @@ def curves(both: Chain, n: float, d: float) -> Frozen[str, Frozen[str, Array]]:
     seen = both.grounds.laws["accuracy"].surface.fitted_range.get("loss", (0.8 * here, 1.5 * here))
     losses = np.linspace(0.95 * min(float(seen[0]), here), max(float(seen[1]), here), 41)
     second = both.of_loss(losses)
-    low, high = _band(second, both.grounds.level)
+    low, high = band(second, both.grounds.level)
     return Frozen(
         {
             "task": Frozen(found),
             "step 2": Frozen({"loss": losses, both.metric: second[0], "lower": low, "upper": high}),
         }
     )
-
-
-def _band(values: Array, level: float) -> tuple[Array, Array]:
-    ends = [interval(values[:, [j]], level) or (math.nan, math.nan) for j in range(values.shape[1])]
-    return np.array([e[0] for e in ends]), np.array([e[1] for e in ends])

@@ -13,6 +13,7 @@ from forescale.core.frozen import Frozen
 from forescale.fitting._fit import Finding
 from forescale.judge.regimes import Regimes
 from forescale.planning import _trend
+from forescale.planning._curves import band
 from forescale.planning._intervals import interval
 from forescale.planning._plan import Table
 from forescale.planning._show import show
@@ -140,18 +141,11 @@ def curves(
     grid = np.linspace(float(log.min()), float(log.max()), 41)
     center = float(log.mean())
     bent = _trend.values(_trend.polynomials(log - center, y, drawn.weights, 2), grid - center)
-    ends = [interval(bent[:, [j]], level) or (math.nan, math.nan) for j in range(grid.size)]
+    low, high = band(bent, level)
     line = _trend.line_at(log, y, drawn.weights[:1], grid)[0]
     return Frozen(
-        {
-            "trend": Frozen(
-                {
-                    name: 10.0**grid, metric: bent[0], "lower": np.array([e[0] for e in ends]),
-                    "upper": np.array([e[1] for e in ends]), "one line": line,
-                }
-            )
-        }
-    )  # fmt: skip
+        {"trend": Frozen({name: 10.0**grid, metric: bent[0], "lower": low, "upper": high, "one line": line})}
+    )
 
 
 def warnings(

@@ -57,7 +57,7 @@ class CapabilityQuery(BaseModel):
         None, description="columns of benchmark scores, e.g. 'MMLU, ARC_C, HellaSwag' (default: the paper's eight)"
     )
     reference: str | None = Field(None, description="family to count compute in, e.g. Llama-2")
-    resamples: int = Field(200, ge=20, le=4000, description="resamples of whole families, e.g. 200")
+    resamples: int = Field(1000, ge=20, le=4000, description="resamples of whole families, e.g. 1000")
 
 
 @np.errstate(all="ignore")  # models without compute are NaN, and stay so
@@ -179,6 +179,9 @@ def _models(runs: Runs, query: CapabilityQuery, known: tuple[str, ...]) -> Model
         benchmarks = tuple(name.strip() for name in query.benchmarks.split(",") if name.strip())
         if not benchmarks or len(set(benchmarks)) < len(benchmarks):
             raise QueryError(message(f"benchmarks = {query.benchmarks!r}", "names of different columns, with commas"))
+    texts = [name for name in benchmarks if name in runs.labels]
+    if texts:
+        raise ColumnError(message(f"the benchmark {texts[0]} holds text", "a number, or nothing, in each row"))
     C = runs["C"] if "C" in runs.columns else np.full(len(runs), np.nan)
     if "C" not in runs.columns and "exaflops" in runs.columns:
         C = 1e18 * runs["exaflops"]

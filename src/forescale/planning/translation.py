@@ -23,6 +23,7 @@ from forescale.fitting._tails import t_quantile
 from forescale.fitting.surface import surface
 from forescale.laws.transfer_translation import LEAST, Advice, advise, alignment, first_tokens, tokens_for
 from forescale.planning._compose import composed, refused
+from forescale.planning._curves import band
 from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._plan import Decided, Expected, Grounds, Part, Plan, Planner, Table
 from forescale.planning._quantities import TokensText
@@ -312,17 +313,8 @@ def _curve(grounds: Grounds, D: float, asked: float) -> Frozen[str, Frozen[str, 
     span = grounds.laws["bleu"].surface.fitted_range.get("D", (D / 100.0, D))
     grid = np.geomspace(min(float(span[0]), D), min(3.0 * max(asked, D), 1e3 * D), 41)
     values = grounds.values("bleu", D=grid)
-    ends = [interval(values[:, [j]], grounds.level) or (math.nan, math.nan) for j in range(grid.size)]
-    return Frozen(
-        {
-            "bleu": Frozen(
-                {
-                    "pre-training tokens": grid, "BLEU": values[0], "lower": np.array([e[0] for e in ends]),
-                    "upper": np.array([e[1] for e in ends]),
-                }
-            )
-        }
-    )  # fmt: skip
+    low, high = band(values, grounds.level)
+    return Frozen({"bleu": Frozen({"pre-training tokens": grid, "BLEU": values[0], "lower": low, "upper": high})})
 
 
 def _warnings(advice: Advice | None, runs: Runs | None, how: str) -> list[Finding]:

@@ -44,6 +44,10 @@ ENOUGH = 1e-2
 """Share of its objective that a refit may still have to gain: a hundredth of the squares of some sixteen rows moves
 the answer by less than half of a standard error, and what is left in such valleys is far below that."""
 
+SLOW, QUICK = 1e-9, 1e-6
+"""Shares of its objective that the next step of a refit may still promise, in step 1 and in step 2: log-Huber crawls
+where squares leap."""
+
 SMALL = 16 * lm.BLOCK
 """Refits of step 1 solved together: with as few rows as there are runs, calls cost more than sums."""
 
@@ -156,12 +160,12 @@ def resampled(
     """
     w = resample.bootstrap_clusters(np.arange(rows.copies.size), draws, rng, rows.copies)
     sigmoid = find("accuracy-sigmoid")
-    one = _refitted(find("chinchilla"), rows.ends, "log-huber", w, state.first)
+    one = _refitted(find("chinchilla"), rows.ends, "log-huber", w, state.first, SLOW)
     spread = rows.spread(w)
-    two = _refitted(sigmoid, rows.points, "squared", spread, state.second)
+    two = _refitted(sigmoid, rows.points, "squared", spread, state.second, QUICK)
     beyond = np.flatnonzero(two["b"] > 1.0)
     if beyond.size:
-        held = _refitted(sigmoid.fix(b=1.0), rows.points, "squared", spread[beyond], state.second)
+        held = _refitted(sigmoid.fix(b=1.0), rows.points, "squared", spread[beyond], state.second, QUICK)
         for name, values in {**held, "b": np.ones(beyond.size)}.items():
             two[name][beyond] = values
     lost = ~np.isfinite(np.stack([*one.values(), *two.values()])).all(axis=0) | ((w > 0).sum(axis=1) < LEAST)
@@ -185,14 +189,14 @@ def _solved(law: Law, columns: Mapping[str, Array], loss: str, weights: Array) -
 
 
 def _refitted(
-    law: Law, columns: Mapping[str, Array], loss: str, weights: Array, start: Mapping[str, float]
+    law: Law, columns: Mapping[str, Array], loss: str, weights: Array, start: Mapping[str, float], rtol: float
 ) -> dict[str, Array]:
     """Parameters (draws,) of a law for each row of weights; NaN where the refit was lost."""
     problem = bind(law, Runs.from_columns(columns), losses.loss(loss))
     starts = np.tile(problem.space.search(problem.space.vector(start)), (len(weights), 1))
     found = lm.solve(
         problem.predict_and_jacobian, problem.objective, problem.response, starts, weights,
-        rtol=1e-9, lower=problem.lower, max_iterations=PATIENT, block=lm.BLOCK if problem.n > lm.BLOCK else SMALL,
+        rtol=rtol, lower=problem.lower, max_iterations=PATIENT, block=lm.BLOCK if problem.n > lm.BLOCK else SMALL,
     )  # fmt: skip
     near = (found.decrement <= ENOUGH) | (found.objective <= ROUNDING * weights.sum(axis=1))
     natural = np.where(near[:, None], problem.space.natural(found.theta), np.nan)
