@@ -15,6 +15,11 @@ Whether the fit leaves out the runs that passed their minimum is chosen on the c
 decide the budgets between 5e19 and 1e20 FLOP ("cheap decisions"), and the least mean regret wins. Beside it stand the
 published constants and a plan that counts repeated tokens as fresh.
 
+The number of unique tokens belongs to the question: (N, epochs) at a budget is a choice of N only where it is given.
+Were it free, the answer at every budget would be the fresh tokens, of which most budgets have runs of one size.
+Cells of two sizes, and those with 100M or 400M unique tokens, which ask for 190 passes and more, are counted like
+the others; at 6e20 FLOP on 100M tokens every run ended above the loss at which this protocol calls a run failed.
+
 A plan is "warned" where it says that repetition may do harm (the band of Hernandez et al. 2022): no law of this form
 can follow a loss that rises. Needs the data set `datablations` (a download, or FORESCALE_MIRROR).
 """
@@ -68,6 +73,11 @@ class Decision:
     def regret(self) -> float:
         """Per cent above the best run of the cell."""
         return self.cell.regret(self.N)
+
+    @property
+    def held(self) -> bool:
+        """Whether the plan's interval holds the size of the best run."""
+        return self.low <= float(self.cell.N[self.cell.loss.argmin()]) <= self.high
 
 
 def plain(runs: fs.Runs) -> fs.Runs:
@@ -155,6 +165,16 @@ def beside() -> dict[str, list[float]]:
     }
 
 
+def by_budget(decisions: list[Decision]) -> dict[float, tuple[int, int]]:
+    """Budget -> how many of its decisions keep the promise, and how many there are."""
+    found: dict[float, tuple[int, int]] = {}
+    for d in decisions:
+        C = next((C for C in found if 1 / NEAR < C / d.cell.C < NEAR), d.cell.C)
+        kept, count = found.get(C, (0, 0))
+        found[C] = (kept + (d.regret <= BAR), count + 1)
+    return found
+
+
 def main() -> None:
     mean, others = cheap_decisions(), beside()
     best = min(mean, key=lambda name: mean[name])
@@ -170,8 +190,13 @@ def main() -> None:
             *(f"{values[i]:.2f}" for values in others.values()),
         )  # fmt: skip
         print("  ".join(cell.rjust(len(name)) for cell, name in zip(cells_of_row, head)))
+    kept = ", ".join(f"{C:.1e} {k} of {n}" for C, (k, n) in by_budget(decisions).items())
+    print(f"\nwithin {BAR} %, by budget: {kept}")
+    held = sum(d.held for d in decisions)
+    print(f"plan's 90 % interval holds the best size: {held} of {len(decisions)}")
     for what, chosen in (
         ("all", range(len(decisions))),
+        ("three sizes or more", [i for i, d in enumerate(decisions) if len(d.cell.N) > 2]),
         ("not warned", [i for i, d in enumerate(decisions) if not d.warned]),
         ("warned", [i for i, d in enumerate(decisions) if d.warned]),
     ):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from forescale.core.errors import ForescaleError, QueryError, RefusedError
+from forescale.core.errors import ConventionError, ForescaleError, QueryError, RefusedError
 from forescale.core.frozen import Frozen
 from forescale.fitting.estimate import fit
 from forescale.fitting.surface import Surface
@@ -17,7 +17,7 @@ from forescale.planning import continual
 from forescale.planning._parts import grounds
 from forescale.planning._plan import Basis, Grounds, Plan
 from forescale.planning._run import read
-from forescale.runs.table import Runs
+from forescale.runs.table import Conventions, Runs
 from forescale.testing.planners import Ladder, PlannerCase
 
 LAW = find("d-cpt")
@@ -210,6 +210,9 @@ def test_a_law_that_rises_in_the_share_is_said() -> None:
         {"params": "1.8B", "tokens": "10B", "tolerance": 0.03, "general_before": 2.3},
         {"params": "1.8B", "tokens": "10B", "share": 1.5},
         {"params": "1.8B", "tokens": "10B", "tolerance": -0.1, "general_before": 2.3},
+        {"params": "1.8B", "tokens": "10B", "loss_before": 1.9},
+        {"params": "1.8B", "tokens": "1B", "domain_tokens": "5B"},
+        {"params": "1.8B", "tokens": "6B", "domain_tokens": "5B", "share": 0.1},
     ],
 )
 def test_bad_questions(query: dict[str, Any]) -> None:
@@ -225,3 +228,35 @@ def test_tables_of_trouble() -> None:
         ask(where, tolerance=0.5, general_before=2.8602)
     with pytest.raises(QueryError, match="domain"):
         ask(Grounds(), params="1.8B", tokens="10B")
+    with pytest.raises(QueryError, match="share"):
+        ask(where, tolerance=0.03, general_before=2.8602, share=0.5)
+
+
+def test_a_tolerance_needs_a_law_of_the_general_loss() -> None:
+    """A critical share has a tolerance of its own: another one cannot be asked of it."""
+    where = standing(domain=DOMAIN, critical=find("critical-share").constants("gu2024-460m"))
+    with pytest.raises(QueryError, match="general loss"):
+        ask(where, params="460M", tokens=100.0, tolerance=0.03, general_before=2.3)
+
+
+def test_units_of_the_loss() -> None:
+    """A general loss in another unit than the fits is refused."""
+    table = made({**DOMAIN, "epsilon": 0.1})
+    nats = Runs.from_columns(dict(table.columns), conventions=Conventions(loss="nats/token"))
+    where = grounds(continual.planner, [fit(nats, LAW), fit(nats, LAW)], draws=0)
+    query = {"params": "1.8B", "tokens": "10B", "tolerance": 0.03}
+    assert ask(where, **query, general_before="1.2 nats/token")["share"].value > 0
+    with pytest.raises(ConventionError):
+        ask(where, **query, general_before="1.2 bits/byte")
+
+
+def test_noise_is_relative_whatever_the_scale_of_the_fit() -> None:
+    """Fitted to the loss or to its logarithm: one run scatters by the same share."""
+    table = made({**DOMAIN, "epsilon": 0.1}, noise=0.004)
+    titles = [
+        ask(grounds(continual.planner, [fit(table, LAW, loss=loss)], draws=0), params="1.8B", tokens="10B")
+        .table("alternatives").title
+        for loss in ("log-squared", "squared")
+    ]  # fmt: skip
+    shares = [float(title.split("within ")[1].split(" %")[0]) for title in titles]
+    assert shares[0] == pytest.approx(shares[1], rel=0.3)

@@ -226,11 +226,55 @@ def test_two_modes() -> None:
         {"examples": "16", "keep": 1.5},
         {"samples": "128M", "by": 3},
         {"samples": "128M", "scale": "linear"},
+        {"samples": "128M", "keep": 0.25},
+        {"samples": "128M", "floor": 0.2},
+        {"examples": "16", "scale": "raw"},
+        {"samples": "1M"},
+        {"examples": "0.1"},
     ],
 )
 def test_bad_questions(query: dict[str, Any]) -> None:
     with pytest.raises(ForescaleError):
         ask(**query)
+
+
+def test_what_a_plan_without_a_table_stands_on() -> None:
+    """Published pools and our perceptron are named; without resamples there is no chance of being the best."""
+    assert "Goyal" in ask(samples="128M").evidence.source
+    plan = ask(examples="16")
+    assert "perceptron" in plan.evidence.source
+    assert "samples per dimension" in plan.headline
+    assert "chance" not in plan.decision
+    assert any(w.code == "distance" for w in ask(samples="10B").warnings)
+    assert not any(w.code == "distance" for w in ask(samples="128M").warnings)
+
+
+def test_candidates_without_pilots() -> None:
+    other = Runs.from_columns({"weight_a": [0.5], "transport": [0.3], "mixture": ["x"]})
+    with pytest.raises(QueryError, match="pilot"):
+        ask(other, samples="128M")
+
+
+def test_how_far_the_next_mixture_is() -> None:
+    """m1 and m3 are 1 % worse at both sizes, and 1 % worse at any other."""
+    plan = ask(sources(0.50, 0.45, scale=-1.0), samples=10000)
+    assert plan["next_costs"].value == pytest.approx(1.0, rel=1e-3)
+    assert plan["next_costs"].lower is not None
+    assert "hardly tell" in plan.headline
+
+
+def test_pools_that_cannot_be_learnt() -> None:
+    """Errors in per cent, one number of samples each, a floor above a run; few numbers of samples are said."""
+    table = pools()
+    with pytest.raises(DataError, match="per cent"):
+        ask(table.with_column("error", 100 * table["error"]), samples="128M")
+    with pytest.raises(DataError, match="one number"):
+        ask(table.where(table["D"] < 20e6), samples="128M")
+    with pytest.raises(QueryError, match="floor"):
+        ask(table, samples="128M", floor=0.8)
+    few = ask(table.where(table["D"] < 100e6), samples="64M")
+    assert any(w.code == "few-sizes" for w in few.warnings)
+    assert not any(w.code == "few-sizes" for w in ask(table, samples="64M").warnings)
 
 
 def test_bad_tables() -> None:

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import forescale as fs
 from forescale.core.errors import DataError, ForescaleError, QueryError, RefusedError
 from forescale.core.frozen import Frozen
 from forescale.fitting.estimators import regmix
@@ -316,6 +319,9 @@ def test_laws_of_size_need_one() -> None:
         {"target": "1=0"},
         {"target": "x=1"},
         {"max_passes": 0},
+        {"params": "7B"},
+        {"least": "a=0.3, b=0.3, c=0.4"},
+        {"most": "a=x%"},
     ],
 )
 def test_bad_questions(query: dict[str, Any]) -> None:
@@ -327,3 +333,64 @@ def test_bad_candidates() -> None:
     bad = Runs.from_columns({"weight_a": [0.5], "weight_b": [0.5], "mixture": ["m"]})
     with pytest.raises(DataError):
         ask(grounds(mixture.planner, [runs(), bad], draws=0))
+
+
+# ------------------------------------------------------------------------------------------ from the outside
+
+
+def test_laws_through_the_facade(tmp_path: Path, cli: Any) -> None:
+    """Two fits of the family, saved and opened: fs.plan and the command line give one answer, near the balance."""
+    fits = [fs.fit(exponential(K), law=EXPONENTIAL) for K in ((0.2, 5.0, 3.0), (5.0, 0.2, 3.0))]
+    paths = [tmp_path / f"{name}.json" for name in "xy"]
+    for one, path in zip(fits, paths):
+        one.save(path)
+    plan = fs.plan("mixture", *(fs.open(path) for path in paths), target="1=0.7, 2=0.3")
+    # test_two_exponentials_balance: the third domain helps neither loss
+    share = 50 + 100 * math.log(0.3 / 0.7) / (4 * math.log(0.2))
+    assert plan["a"].value == pytest.approx(share, abs=0.2)
+    assert plan["c"].value == 0.0
+    assert plan["a"].lower is not None
+    assert plan["a"].lower <= plan["a"].value <= (plan["a"].upper or 0)
+    said = cli("plan", "mixture", *paths, "--target", "1=0.7, 2=0.3", "--json")
+    assert said.code == 0
+    assert json.loads(said.out)["decision"]["a"]["value"] == pytest.approx(plan["a"].value, rel=1e-9)
+    text = cli("plan", "mixture", *paths, "--target", "1=0.7, 2=0.3")
+    assert text.out.startswith("Mix a 63 %")
+
+
+def exponential(K: tuple[float, float, float]) -> Runs:
+    """30 mixtures whose loss is 2 + prod K^p, with .01 % noise."""
+    rng = np.random.default_rng(7)
+    w = rng.dirichlet(np.ones(3), 30)
+    loss = (2.0 + np.exp(w @ np.log(K))) * np.exp(1e-4 * rng.standard_normal(30))
+    return Runs.from_columns({**dict(zip(DOMAINS, w.T)), "loss": loss})
+
+
+def test_candidates_keep_to_the_bounds() -> None:
+    """A mixture given that the bounds forbid is not taken; none left is said."""
+    where = standing((EXPONENTIAL, {"c": 1.0, "K_a": 2.0, "K_b": 0.5, "K_c": 1.0}))
+    given = Runs.from_columns(
+        {"weight_a": [0.1, 0.5], "weight_b": [0.8, 0.3], "weight_c": [0.1, 0.2], "mixture": ["p", "q"]}
+    )
+    both = Grounds(where.laws, Frozen({"candidates": given}))
+    assert "take p" in ask(both).headline
+    held = ask(both, most="b=0.5")
+    assert "take q" in held.headline
+    assert "1 of those given" in held.table("candidates").note
+    assert "chance" not in held.decision  # without draws nothing says how often
+    with pytest.raises(QueryError, match="keeps to the bounds"):
+        ask(both, most="b=0.1")
+
+
+def test_percentages_are_shares() -> None:
+    where = standing((EXPONENTIAL, {"c": 1.0, "K_a": 2.0, "K_b": 0.5, "K_c": 1.0}))
+    assert ask(where, most="b=50%, c=30 %")["b"].value == ask(where, most="b=0.5, c=0.3")["b"].value
+
+
+def test_no_loss_below_zero() -> None:
+    """A straight line through runs can be led below zero: no answer, and what to do."""
+    w = np.linspace(0.3, 0.7, 9)
+    line = Runs.from_columns({"weight_a": w, "weight_b": 1 - w, "loss": 2.0 * w - 0.5})
+    with pytest.raises(RefusedError, match="above zero"):
+        ask(grounds(mixture.planner, [line], draws=0))
+    assert ask(grounds(mixture.planner, [line], draws=0), inside=True)["a"].value == pytest.approx(30.0, abs=1e-3)

@@ -87,7 +87,7 @@ def curves(problem: Problem) -> Mapping[str, Mapping[str, Array]]:
     lines = {"share": shares, "domain loss": problem.domain(shares[None])[0]}
     if problem.general is not None:
         lines["general loss"] = problem.general(shares[None])[0]
-    return {"shares": Frozen(lines)}
+    return {"loss": Frozen(lines)}
 
 
 # ------------------------------------------------------------------------------------------------ what must be said

@@ -19,12 +19,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from forescale.core.errors import RefusedError, message
+from forescale.laws import Law
 from forescale.laws._terms import saturating
 from forescale.laws.chinchilla import frontier
 from forescale.laws.repetition import loss, matched
 from forescale.numerics.optimum import root
+from forescale.planning._plan import Grounds
 
 Array = NDArray[np.float64]
+
+LAW = "data-constrained"
 
 _MOST_PASSES = 1e9
 """No balance is looked for beyond: the worth of a pass is zero to rounding long before."""
@@ -50,6 +55,27 @@ class Repeated:
     beta: Array
     R_N: Array
     R_D: Array
+
+    @staticmethod
+    def of(grounds: Grounds, part: str) -> Repeated:
+        """The law of a part, some of its parameters fixed or tied or none.
+
+        Raises:
+            RefusedError: another law in N, D and D_unique.
+        """
+        law = grounds.law(part)
+        held = {name: grounds.param(part, name) for name in law.params}
+        values = _undone(law, held, grounds.rows)
+        if set(values) != set(Repeated.__annotations__):
+            raise RefusedError(
+                message(
+                    f"the law {law.id!r} has not the parameters of {LAW!r}, in which this plan balances sizes and "
+                    "passes",
+                    f"a fit of {LAW}, with its parameters free, fixed or tied",
+                    f"--law {LAW}",
+                )
+            )
+        return Repeated(**values)
 
     def estimate(self, copies: int = 1) -> Repeated:
         """The estimate, as many times as there are cases to solve at once."""
@@ -153,3 +179,14 @@ class Repeated:
         scale = self.A * N**-self.alpha + self.B * D**-self.beta
         over = loss - self.E
         return np.where(over > 0, (np.maximum(over, 0.0) / scale) ** (-1.0 / gamma), np.inf)
+
+
+def _undone(law: Law, held: dict[str, Array], rows: int) -> dict[str, Array]:
+    """(B,) parameters of the law that `law` was made of by fixing and tying; none where it was made otherwise."""
+    (_, base), *steps = law.recipe or (("law", law),)
+    if not isinstance(base, Law) or base.id != LAW or any(step not in ("fix", "tie") for step, _ in steps):
+        return {}
+    found = dict(held)
+    for step, what in reversed(steps):
+        found |= {name: np.full(rows, other) if step == "fix" else found[other] for name, other in what.items()}
+    return found

@@ -126,7 +126,7 @@ def curves(law: Repeated, C: float, n: float, U: float) -> Mapping[str, Mapping[
     along, over = law.estimate(N.size), law.estimate(unique.size)
     given, endless = (along.loss(N, C / (6.0 * N), u) for u in (U, np.inf))
     return {
-        "profile": Frozen({"N": N, "loss": given, "endless fresh data": endless}),
+        "loss": Frozen({"N": N, "given data": given, "endless fresh data": endless}),
         "unique": Frozen({"unique tokens": unique, "loss": over.best(C, unique)}),
     }
 

@@ -34,13 +34,13 @@ def around(
     rows: list[tuple[float | str | None, ...]] = []
     for name, q in others.items():
         level = float(judge.estimate(q[None])[0])
-        rows.append((f"{name} mixture", level, 100.0 * (level / best - 1.0)))
+        rows.append((f"{name} mixture", level, _above(level, best)))
     ends: list[tuple[float | str | None, ...]] = []
     for j in np.argsort(-p, kind="stable"):
         shares = np.sort(np.append(grid, p[j]))
         loss = judge.estimate(moved(p, j, shares))
         without = float(loss[0])
-        rows.append((f"without {names[j]}", without, 100.0 * (without / best - 1.0)))
+        rows.append((f"without {names[j]}", without, _above(without, best)))
         within = shares[loss <= best * (1.0 + noise) * (1 + 1e-12)]
         held = 100.0 * np.clip([within.min(), within.max()], low[j], high[j])
         ends.append((names[j], 100.0 * float(p[j]), float(held[0]), float(held[1])))
@@ -68,4 +68,10 @@ def curves(
     """The loss over the share of each of the largest domains, the others in proportion."""
     shares = np.linspace(0.0, 1.0, 61)
     lines = {names[j]: judge.estimate(moved(p, int(j), shares)) for j in np.argsort(-p, kind="stable")[:LINES]}
-    return {"shares": Frozen({"share": shares, **lines})}
+    return {"loss": Frozen({"share": shares, **lines})}
+
+
+def _above(loss: float, best: float) -> float:
+    """Per cent above the best; zero to the rounding of a search that ends just inside its bounds."""
+    above = 100.0 * (loss / best - 1.0)
+    return 0.0 if abs(above) < 1e-6 else above

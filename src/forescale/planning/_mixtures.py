@@ -119,6 +119,10 @@ class OfLaws:
     def estimate(self, shares: Array) -> Array:
         return self.smooth(shares, np.zeros(len(shares), dtype=np.intp))[0]
 
+    def losses(self, p: Array) -> list[float]:
+        """The loss of each law at one mixture (M,), under the first vector."""
+        return [float(part.slopes(p[None], np.zeros(1, dtype=np.intp))[0][0]) for part in self.parts]
+
 
 @dataclass(frozen=True, eq=False)
 class OfRuns:
@@ -230,7 +234,9 @@ def bounds(
     supply = np.array([available.get(name, np.inf) * passes / (tokens or 1.0) for name in names])
     held = np.minimum(high, supply)
     tight = [name for name, a, b in zip(names, low, held) if a > b * (1 + 1e-12)]
-    if tight or (low > 1).any() or not low.sum() < 1.0 < held.sum() + 1e-12:
+    if not tight and abs(low.sum() - 1.0) < 1e-9:
+        raise QueryError(message("least sums to one", "room for a choice", "lower least, or compare with given"))
+    if tight or not low.sum() < 1.0 < held.sum() + 1e-12:
         limits = (("least", least), ("most", most), ("available and tokens", available))
         fields = " and ".join(name for name, given in limits if given)
         where = f"{', '.join(tight)}: " if tight else ""

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forescale.core.errors import QueryError, message
+from forescale.core.errors import DataError, QueryError, message
 from forescale.core.frozen import Frozen
 from forescale.core.quantity import format_short
 from forescale.fitting._fit import Finding
 from forescale.fitting.estimators import qqt
+from forescale.planning._compose import refused
 from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._plan import Decided, Expected, Table
 from forescale.planning._show import show
@@ -22,6 +23,8 @@ from forescale.runs.table import Runs
 Array = NDArray[np.float64]
 
 DRAWS = 400
+FEW = 4  # numbers of samples of a pool below which b and tau hardly part
+PUBLISHED = (32e6, 640e6)  # samples of the runs behind the published constants
 BUDGETS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 WIDE = np.geomspace(1e-2, 1e2, 161)  # around the budget, where the next pool is looked for
 
@@ -34,16 +37,25 @@ def plan(runs: Runs | None, samples: float, by: str, floor: float | None, level:
         floor: the error that stays; None fits it.
 
     Raises:
-        QueryError: samples that are none.
+        QueryError: a floor that runs fell below.
+        DataError: errors that are no shares.
+        RefusedError: fewer samples than the curves of the pools can stand for.
     """
-    if not samples > 0:
-        raise QueryError(message(f"samples = {samples:g}", "samples to train on, e.g. 128M"))
+    if runs is not None:
+        _fit_for_pools(runs, by, floor)
     state = qqt.GOYAL2024 if runs is None else qqt.learn(runs, {"by": by, "d": floor, "code_compat": False})
     drawn = qqt.draws(state, runs, DRAWS)
     P = len(drawn.names)
     errors = _errors(drawn, samples)[:, 0]
     best = errors.argmin(axis=1)
     q = int(best[0])
+    value = float(errors[0, q])
+    if value >= 1.0:
+        raise refused(
+            f"at {format_short(samples)} samples the curves of the pools would have an error of {value:.4g}",
+            f"an error below one: about a pass over a pool ({format_short(state.size)} samples) or more",
+            "more samples",
+        )
     passes = samples / ((best + 1) * state.size)
     chance = 100.0 * np.bincount(best[1:], minlength=P) / max(len(best) - 1, 1)
     decision: dict[str, Decided] = {
@@ -96,7 +108,7 @@ def plan(runs: Runs | None, samples: float, by: str, floor: float | None, level:
         (("samples", "samples"), ("pools", "count"), ("passes", ""), ("error", ""), ("error of all", "")),
         tuple(rows),
     )
-    seen = None if runs is None else float(runs["D"].max())
+    least, most = PUBLISHED if runs is None else (float(runs["D"].min()), float(runs["D"].max()))
     warnings = [
         Finding(
             "additive",
@@ -106,16 +118,30 @@ def plan(runs: Runs | None, samples: float, by: str, floor: float | None, level:
             "Train the first two filters of the list once at this budget.",
         )
     ]
-    if seen is not None and samples > 2 * seen:
+    if samples > 2 * most or samples < least / 2:
+        end, which = (most, "most") if samples > most else (least, "least")
         warnings.append(
             Finding(
                 "distance",
                 "amber",
-                f"{format_short(samples)} samples are {show(samples / seen, 'x')} the most of the runs.",
+                f"{format_short(samples)} samples are {show(samples / end, 'x')} the {which} of the runs "
+                f"({format_short(least)} to {format_short(most)}).",
+            )
+        )
+    few = [] if runs is None else [n for n in drawn.names if np.unique(_of(runs, by, n)).size < FEW]
+    if few:
+        warnings.append(
+            Finding(
+                "few-sizes",
+                "amber",
+                f"{', '.join(few[:4])}: fewer than {FEW} numbers of samples each, from which b and the half-life "
+                "hardly part.",
+                "Runs of the same pools at other numbers of samples, some within a pass and some of many passes.",
             )
         )
     grid = samples * np.geomspace(1 / 30, 30, 61)
     lines = _errors(drawn, grid)[0]
+    grid, lines = (part[lines.min(axis=1) < 1.0] for part in (grid, lines))  # an error is a share
     said = ["Every prefix mixes its pools in equal parts; each is read samples / (q size) times."]
     said.append(
         "No runs of pools were given: the authors' constants for DataComp by T-MARS score, in the form of their code."
@@ -124,7 +150,6 @@ def plan(runs: Runs | None, samples: float, by: str, floor: float | None, level:
         + (f", with an error of {state.d:g} that stays (given)." if state.d_given else ".")
         + (f" Intervals: {len(best) - 1} draws from its curvature, seed 0." if len(best) > 1 else "")
     )
-    value = float(errors[0, q])
     return {
         "headline": (
             f"Use {'the ' + format_short(q + 1.0) + ' most useful' if q else 'only the best'} of {P} pools "
@@ -136,14 +161,46 @@ def plan(runs: Runs | None, samples: float, by: str, floor: float | None, level:
         "binding": "the number of samples",
         "tables": (pools, filters, budgets),
         "curves": {
-            "filters": Frozen(
-                {"samples": grid, **{f"{k + 1} pools" if k else "1 pool": lines[:, k] for k in range(P)}}
-            )
+            "error": Frozen({"samples": grid, **{f"{k + 1} pools" if k else "1 pool": lines[:, k] for k in range(P)}})
         },
         "warnings": warnings,
         "assumptions": said,
         "papers": ("goyal2024",),
     }
+
+
+def _fit_for_pools(runs: Runs, by: str, floor: float | None) -> None:
+    """Refuse runs from which no pool can be learnt."""
+    error = runs["error"]
+    once = [n for n in sorted({str(v) for v in runs.labels.get(by, ())}) if np.unique(_of(runs, by, n)).size < 2]
+    if once:
+        raise DataError(
+            message(
+                f"the pool {once[0]!r} was run at one number of samples",
+                f"each pool at two or more, better {FEW}, within a pass and beyond",
+            )
+        )
+    if not ((error > 0) & (error < 1.1)).all():  # noise may lift an error of one by a little
+        raise DataError(
+            message(
+                f"errors of {error.min():.4g} to {error.max():.4g}",
+                "shares between 0 and 1",
+                "divide per cent by 100",
+            )
+        )
+    if floor is not None and floor >= error.min():
+        raise QueryError(
+            message(
+                f"floor = {floor:g}, and a run with an error of {error.min():.4g}",
+                "a floor below the least error",
+                "floor=0",
+            )
+        )
+
+
+def _of(runs: Runs, by: str, name: str) -> Array:
+    """Samples of the runs on one pool."""
+    return runs["D"][np.array([str(v) == name for v in runs.labels[by]])]
 
 
 def _errors(drawn: qqt.Draws, samples: Any) -> Array:

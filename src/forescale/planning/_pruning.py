@@ -14,6 +14,7 @@ from forescale.core.frozen import Frozen
 from forescale.core.quantity import format_short
 from forescale.fitting._fit import Finding
 from forescale.numerics.resample import bootstrap_rows
+from forescale.planning._compose import refused
 from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._plan import Decided, Expected, Table
 from forescale.planning._show import show
@@ -47,6 +48,7 @@ def plan(runs: Runs | None, size: float, keep: float | None, tolerance: float, l
     Raises:
         QueryError: a share that no rule was run at.
         DataError: rules at fewer than two sizes, errors that are not positive.
+        RefusedError: a size at which the lines leave what an error can be.
     """
     D, share, rule, error = _columns(runs)
     pairs = sorted({(str(r), f) for r, f in zip(rule, share.tolist())}, key=lambda pair: (-pair[1], pair[0]))
@@ -69,18 +71,24 @@ def plan(runs: Runs | None, size: float, keep: float | None, tolerance: float, l
         if keep is None and within
         else min(able, key=lambda pair: of_estimate(values[pair]))
     )
-    kept_share, kept_rule = chosen[1], chosen[0]
+    kept_rule, kept_share = chosen
+    if of_estimate(values[chosen]) >= 1.0 > error.max():
+        raise refused(
+            f"at {format_short(size)} the lines would have an error of {of_estimate(values[chosen]):.4g}",
+            "an error below one",
+            "a size nearer to the runs",
+        )
+    what = "examples" if runs is not None else "samples per dimension"
     here = np.broadcast_to(values[chosen], rows)
     at_share = [pair for pair in values if pair[1] == kept_share]
     wins = np.stack([np.broadcast_to(values[pair], rows) for pair in at_share]).argmin(axis=0)
     decision: dict[str, Decided] = {
         "keep": Decided(100.0 * kept_share, None, None, "%", f"share to keep, by the rule {kept_rule!r}"),
-        "kept": Decided(kept_share * size, None, None, "samples", "examples that are left"),
-        "chance": Decided(
-            100.0 * float(np.mean(wins[1:] == at_share.index(chosen))) if rows > 1 else 100.0, None, None, "%",
-            "resamples in which this rule is the best at this share",
-        ),
-    }  # fmt: skip
+        "kept": Decided(kept_share * size, None, None, "samples", f"{what} that are left"),
+    }
+    if rows > 1:
+        won = 100.0 * float(np.mean(wins[1:] == at_share.index(chosen)))
+        decision["chance"] = Decided(won, None, None, "%", "resamples in which this rule is the best at this share")
     full = [pair for pair in values if pair[1] >= 1.0]
     if full:
         cost = 100.0 * (here / np.broadcast_to(values[full[0]], rows) - 1.0)
@@ -88,18 +96,18 @@ def plan(runs: Runs | None, size: float, keep: float | None, tolerance: float, l
     if {("easy", kept_share), ("hard", kept_share)} <= set(values):
         decision["switch_at"] = decided(
             _switch(D, error, rule, share, kept_share), "samples", level,
-            "examples above which the hard ones are the ones to keep",
+            f"{what} above which the hard ones are the ones to keep",
         )  # fmt: skip
     table = Table(
         "alternatives",
-        f"Rules and shares at {format_short(size)} examples",
+        f"Rules and shares at {format_short(size)} {what}",
         (("rule", ""), ("keep", "%"), ("kept", "samples"), ("error", ""), ("from", ""), ("to", ""), ("error +", "%")),
         tuple(
             (r, 100.0 * f, f * size, of_estimate(v), *(interval(v, level) or (None, None)),
              100.0 * (of_estimate(v) / least - 1.0))
             for (r, f), v in sorted(values.items(), key=lambda item: of_estimate(item[1]))
         ),
-        "Errors by a straight line of ln error in ln examples, through what was run.",
+        "Errors by a straight line of ln error in ln size, through what was run.",
     )  # fmt: skip
     grid = size * np.geomspace(1 / 16, 16, 41)
     curves = {
@@ -114,12 +122,12 @@ def plan(runs: Runs | None, size: float, keep: float | None, tolerance: float, l
             Finding(
                 "distance",
                 "amber",
-                f"{format_short(size)} examples lie outside of the {format_short(float(seen.min()))} to "
+                f"{format_short(size)} {what} lie outside of the {format_short(float(seen.min()))} to "
                 f"{format_short(float(seen.max()))} of the runs.",
                 "Keep-easy wins where examples are scarce and keep-hard where they are plenty: a third size tells.",
             )
         )
-    if runs is None or kept_share < 1:
+    if kept_share < 1:
         warnings.append(
             Finding(
                 "imperfect-score",
@@ -131,15 +139,15 @@ def plan(runs: Runs | None, size: float, keep: float | None, tolerance: float, l
         )
     return {
         "headline": (
-            f"Keep {show(100 * kept_share, '%')} by the rule {kept_rule!r} of {format_short(size)} examples: "
-            f"expected error {of_estimate(here):.4g}"
-            + (f", {of_estimate(values[full[0]]):.4g} with all." if full else ".")
+            f"Keep {_rule(kept_rule, kept_share)} of {format_short(size)} {what}: expected error "
+            f"{of_estimate(here):.4g}"
+            + (f", {of_estimate(values[full[0]]):.4g} with all." if full and kept_share < 1 else ".")
         ),
         "decision": decision,
         "expected": {"error": Expected(of_estimate(here), interval(here, level), None, "", "error")},
         "binding": f"keep = {keep:g}" if keep is not None else f"an error within {100 * tolerance:g} % of the least",
         "tables": (table,),
-        "curves": {"rules": Frozen({"examples": grid, **curves})},
+        "curves": {"error": Frozen({what: grid, **curves})},
         "warnings": warnings,
         "assumptions": [
             "No runs were given: a perceptron of largest margin, a perfect score; sizes are samples per dimension."
@@ -150,6 +158,10 @@ def plan(runs: Runs | None, size: float, keep: float | None, tolerance: float, l
         ],
         "papers": ("sorscher2022",),
     }
+
+
+def _rule(name: str, share: float) -> str:
+    return "all" if share >= 1 else f"{show(100 * share, '%')} by the rule {name!r}"
 
 
 def _columns(runs: Runs | None) -> tuple[Array, Array, NDArray[np.str_], Array]:

@@ -15,7 +15,7 @@ from forescale.core.quantity import format_short
 from forescale.fitting._fit import Finding
 from forescale.fitting.estimators import transport
 from forescale.numerics.resample import bootstrap_rows
-from forescale.planning._intervals import interval
+from forescale.planning._intervals import decided, interval
 from forescale.planning._plan import Decided, Expected, Table
 from forescale.planning._show import show
 from forescale.runs.table import Runs
@@ -81,10 +81,14 @@ def plan(runs: Runs, candidates: Runs | None, samples: float, scale: str, level:
         )
         for name, p in sorted(zip(state.columns, shares), key=lambda pair: -pair[1])
     }
-    decision["chance"] = Decided(
-        100.0 * float(np.mean(winners == best)) if winners.size else math.nan, None, None, "%",
-        "resamples in which this mixture is the best",
-    )  # fmt: skip
+    if len(rows) > 1:
+        second = int(np.argsort(sign * predicted, kind="stable")[1])
+        behind = sign * 100.0 * (losses[:, second] / losses[:, best] - 1.0)
+        decision["next_costs"] = decided(
+            behind, "%", level, f"how much worse the next one, {names[second]}, is expected to be"
+        )
+    chance = 100.0 * float(np.mean(winners == best)) if winners.size else math.nan
+    decision["chance"] = Decided(chance, None, None, "%", "resamples in which this mixture is the best")
     unit = "loss" if scale == "log" else ""
     table = Table(
         "alternatives",
@@ -109,6 +113,7 @@ def plan(runs: Runs, candidates: Runs | None, samples: float, scale: str, level:
         for i in some
     }
     far = samples / float(state.N.max())
+    near = samples / float(state.N.min())
     warnings = [
         Finding(
             "noise",
@@ -121,18 +126,27 @@ def plan(runs: Runs, candidates: Runs | None, samples: float, scale: str, level:
         warnings.append(
             Finding("distance", "amber", f"{format_short(samples)} samples are {show(far, 'x')} the largest pilot.")
         )
+    elif near < 0.5:
+        warnings.append(
+            Finding("distance", "amber", f"{format_short(samples)} samples are {show(near, 'x')} the smallest pilot.")
+        )
     ends = interval(losses[:, best], level)
     return {
         "headline": (
             f"Buy {names[best]}: "
-            + ", ".join(f"{n} {show(d.value, '%')}" for n, d in decision.items() if n != "chance" and d.value >= 0.5)
+            + ", ".join(
+                f"{c.removeprefix('weight_')} {show(100 * float(p), '%')}"
+                for c, p in sorted(zip(state.columns, shares), key=lambda pair: -pair[1])
+                if p >= 0.005
+            )
             + f"; {value:.4g} is expected at {format_short(samples)} samples."
+            + (f" The pilots hardly tell: it is the best in {show(chance, '%')} of resamples." if chance < 50 else "")
         ),
         "decision": decision,
         "expected": {"value": Expected(value, ends, None, unit, "loss" if scale == "log" else "value projected")},
         "binding": "the mixtures given" if candidates is not None else "the mixtures that were run",
         "tables": (table,),
-        "curves": {"projection": Frozen({"samples": grid, **lines})},
+        "curves": {"loss" if scale == "log" else "value": Frozen({"samples": grid, **lines})},
         "warnings": warnings,
         "assumptions": [
             f"Stage 1 on {len(runs)} runs, stage 2 a straight line of {'ln loss' if scale == 'log' else 'the value'} "

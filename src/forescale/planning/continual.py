@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from forescale.core.errors import QueryError, message
 from forescale.core.frozen import Frozen
-from forescale.core.quantity import format_short
+from forescale.core.quantity import format_short, parse_loss
 from forescale.laws.chinchilla import frontier
 from forescale.laws.continual import share_within
 from forescale.numerics.optimum import Where, minimise, root
@@ -27,11 +27,11 @@ from forescale.planning._continual import LEAST, MOST, Problem, Run
 from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._plan import Decided, Expected, Grounds, Part, Plan, Planner, Table
 from forescale.planning._quantities import BudgetText, LossText, ParamsText, TokensText
+from forescale.planning._scatter import NOISE, assumed, scatter
 from forescale.planning._show import show
 
 Array = NDArray[np.float64]
 
-NOISE = 0.003
 _INSIDE = "nothing: a larger share makes the loss on the domain rise again"
 
 
@@ -66,7 +66,7 @@ def answer(grounds: Grounds, query: ContinualQuery) -> Plan:
         QueryError: too little or too much is said of size, tokens and budget, or the general loss has no law.
         RefusedError: no share keeps to the tolerance.
     """
-    limit = _limit(query)
+    limit = _limit(grounds, query)
     if grounds.has("measured"):
         return _measured(grounds, query, limit)
     if not grounds.has("domain"):
@@ -75,25 +75,37 @@ def answer(grounds: Grounds, query: ContinualQuery) -> Plan:
         )
     problem, spent = _problem(grounds, query)
     B, level = grounds.rows, grounds.level
-    if limit is not None and problem.general is None and not grounds.has("critical"):
+    if limit is not None and problem.general is None:
         raise QueryError(
             message(
                 "a tolerance, and nothing that says what becomes of the general loss",
-                "a second fit of d-cpt, of the general loss over the general share, or one of critical-share",
-                "leave out tolerance and general_before",
+                "a second fit of d-cpt, of the general loss over the general share",
+                "leave out tolerance and general_before; a fit of critical-share needs neither",
             )
         )
     low = np.full(B, LEAST)
     if query.tokens is not None and query.domain_tokens is not None:
-        low = np.maximum(low, query.domain_tokens / query.tokens)  # the run is no longer than tokens
+        least = query.domain_tokens / query.tokens  # the run is no longer than tokens
+        if least > 1.0 or (query.share is not None and query.share < least * (1 - 1e-9)):
+            raise QueryError(
+                message(
+                    f"tokens {format_short(query.tokens)}, and domain_tokens {format_short(query.domain_tokens)} "
+                    "make a longer run at " + ("any share" if query.share is None else f"share {query.share:g}"),
+                    "domain_tokens / share within tokens",
+                    "more tokens, fewer domain_tokens, or leave one out",
+                )
+            )
+        low = np.maximum(low, least)
     high, capped = _cap(grounds, problem, query, limit, low)
     if not (high[0] > low[0]):
+        if limit is None:
+            raise refused(f"at these tokens {capped} is zero", "a share above zero", "more tokens")
         raise refused(
-            f"no share of the domain keeps the general loss to {limit:.4g}" if limit is not None
-            else "no share of the domain is left",
-            "a share above zero",
-            "a larger tolerance, or fewer tokens",
-        )  # fmt: skip
+            f"no share of the domain keeps the general loss to {limit:.4g}"
+            + (f" in a run within tokens, which takes {low[0]:.3g} or more" if low[0] > LEAST else ""),
+            "a share that does",
+            "a larger tolerance, or other tokens",
+        )
     if query.share is not None:
         if query.share > high[0]:
             raise refused(
@@ -129,7 +141,7 @@ def answer(grounds: Grounds, query: ContinualQuery) -> Plan:
         if query.general_before is not None:
             rise = 100.0 * (general / query.general_before.value - 1.0)
             decision["general_rise"] = decided(rise, "%", level, "rise of the general loss")
-    sigma = grounds.laws["domain"].sigma
+    sigma = scatter(grounds.laws["domain"], best)
     noise = sigma if sigma > 0 else NOISE
     at = {"domain": {"N": n, "D": d, "share": r}}
     if grounds.has("general"):
@@ -159,7 +171,7 @@ def answer(grounds: Grounds, query: ContinualQuery) -> Plan:
               if query.domain_tokens is not None else []),
             *(["Size and tokens split the budget as chinchilla does with B r^eta for its B."] if spent else []),
             *(["The general loss is a law of what is left, 1 - share."] if general is not None else []),
-            *([] if sigma > 0 else [f"One run's loss is taken to vary by {100 * NOISE:g} % (unknown to the fit)."]),
+            *([] if sigma > 0 else [assumed()]),
         ),
         answered=answered,
         at=at,
@@ -170,14 +182,20 @@ def answer(grounds: Grounds, query: ContinualQuery) -> Plan:
 # ------------------------------------------------------------------------------------------------------ the problem
 
 
-def _limit(query: ContinualQuery) -> float | None:
-    """The general loss that is allowed at most."""
+def _limit(grounds: Grounds, query: ContinualQuery) -> float | None:
+    """The general loss that is allowed at most.
+
+    Raises:
+        QueryError: half of what says it.
+        ConventionError: in another unit than the fits.
+    """
     if (query.tolerance is None) != (query.general_before is None):
         given = "tolerance" if query.tolerance is not None else "general_before"
         raise QueryError(message(f"{given} alone", "tolerance and general_before together"))
     if query.tolerance is None or query.general_before is None:
         return None
-    return (1.0 + query.tolerance) * query.general_before.value
+    unit = next((b.surface.conventions.get("loss") for n, b in grounds.laws.items() if n != "critical"), None)
+    return (1.0 + query.tolerance) * parse_loss(query.general_before, unit)
 
 
 def _problem(grounds: Grounds, query: ContinualQuery) -> tuple[Problem, float | None]:
@@ -198,13 +216,18 @@ def _problem(grounds: Grounds, query: ContinualQuery) -> tuple[Problem, float | 
     elif query.params is None or len(held) < 2:
         raise QueryError(
             message(
-                f"only {' and '.join(held) or 'nothing'} of the run",
+                f"{'only ' + ' and '.join(held) if held else 'nothing'} of the run",
                 "params with tokens or domain_tokens, or a budget",
                 "params='1.8B', tokens='10B'",
             )
         )
     needed = {"loss_before": query.loss_before, "loss_slope_initial": query.loss_slope_initial}
     cross = {name: needed[name] for name in grounds.law("domain").inputs if name in needed}
+    idle = [name for name, value in needed.items() if value is not None and name not in cross]
+    if idle:
+        raise QueryError(
+            message(f"{idle[0]}, which the law {grounds.law('domain').id!r} does not read", "d-cpt-cross")
+        )
     lacking = [name for name, value in cross.items() if value is None]
     if lacking:
         raise QueryError(message(f"{grounds.law('domain').id!r} without {lacking[0]}", f"{' and '.join(cross)}"))
@@ -272,6 +295,11 @@ def _measured(grounds: Grounds, query: ContinualQuery, limit: float | None) -> P
         raise QueryError(message("fits and a table of measured shares", "one of the two"))
     if limit is None:
         raise QueryError(message("measured shares without tolerance", "tolerance and general_before"))
+    for name in ("share", "budget", "domain_tokens"):
+        if getattr(query, name) is not None:
+            raise QueryError(
+                message(f"{name}, and a table of measured shares", "a fit of d-cpt for that", f"leave {name} out")
+            )
     table = grounds.tables["measured"]
     share, general = table["share"], table["loss_general"]
     r = share_within(share, general, limit)
@@ -302,7 +330,15 @@ def _measured(grounds: Grounds, query: ContinualQuery, limit: float | None) -> P
                 (("share", "%"), ("domain", "loss"), ("general", "loss"), ("allowed", "")), rows,
             )
         ],
-        curves={"shares": Frozen({"share": share[order], "general loss": general[order]})},
+        curves={
+            "loss": Frozen(
+                {
+                    "share": share[order],
+                    **({} if domain is None else {"domain loss": domain[order]}),
+                    "general loss": general[order],
+                }
+            )
+        },
         assumptions=("Straight lines between the runs; no intervals.",),
     )  # fmt: skip
 

@@ -44,12 +44,26 @@ class DataSelectionQuery(BaseModel):
     )
 
 
+FIELDS = {
+    "pools": ("samples", "floor", "by"),
+    "pruning": ("examples", "keep", "tolerance"),
+    "sources": ("samples", "scale"),
+}
+"""What may be asked in each mode."""
+
+GROUND = {
+    "pools": "constants published with Goyal et al. (2024), DataComp by T-MARS score",
+    "pruning": "our simulation of a perceptron",
+}
+"""What a plan without a table stands on."""
+
+
 @np.errstate(all="ignore")
 def answer(grounds: Grounds, query: DataSelectionQuery) -> Plan:
     """The data to use.
 
     Raises:
-        QueryError: no question or two, tables of two modes.
+        QueryError: no question or two, tables of two modes, a field of another mode.
         DataError: tables that a mode cannot use.
         RefusedError: a projection outside of what a value can be.
     """
@@ -61,6 +75,9 @@ def answer(grounds: Grounds, query: DataSelectionQuery) -> Plan:
             message("samples and examples", "one of them: samples by pool or source, examples by pruning")
         )
     mode = tables[0] if tables else "pools" if query.samples is not None else "pruning"
+    if grounds.has("candidates") and mode != "sources":
+        raise QueryError(message("candidates, and no pilot runs on mixtures of sources", "a table of pilot runs"))
+    _fields(query, mode, bare=not tables)
     size = query.examples if mode == "pruning" else query.samples
     if size is None:
         wanted = "examples, how many there are" if mode == "pruning" else "samples, how many are trained on"
@@ -74,7 +91,23 @@ def answer(grounds: Grounds, query: DataSelectionQuery) -> Plan:
         parts = _sources.plan(
             grounds.tables["sources"], grounds.tables.get("candidates"), size, query.scale, grounds.level
         )
-    return composed(grounds, planner, query, **parts)
+    return composed(grounds, planner, query, ground="" if tables else GROUND[mode], **parts)
+
+
+def _fields(query: DataSelectionQuery, mode: str, *, bare: bool) -> None:
+    """Refuse what this mode does not read, rather than leave it unheard."""
+    read = ("samples",) if bare and mode == "pools" else FIELDS[mode]
+    for name, field in DataSelectionQuery.model_fields.items():
+        if name not in read and getattr(query, name) != field.default:
+            other = next(m for m, names in FIELDS.items() if name in names)
+            raise QueryError(
+                message(
+                    f"{name}, which belongs to a table for {other}, and this is a choice by {mode}"
+                    + (" without one" if bare else ""),
+                    ", ".join(read),
+                    f"leave {name} out, or give a table for {other}",
+                )
+            )
 
 
 planner = Planner(

@@ -23,16 +23,14 @@ from forescale.laws.repetition import band_edge, repetition_band
 from forescale.planning import _limited_tables, _money
 from forescale.planning._compose import composed, refused
 from forescale.planning._intervals import decided, expected, of_estimate
-from forescale.planning._limited import Repeated, Version
+from forescale.planning._limited import LAW, Repeated, Version
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner
 from forescale.planning._quantities import BudgetText, ParamsText, RateText, TokensText
+from forescale.planning._scatter import NOISE, assumed, scatter
 from forescale.planning._show import show
 from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
-
-NOISE = 0.003
-"""Relative standard deviation of one run where the fit does not know it; announced."""
 
 STEP = 1e-3  # in log U and log C: the price of a token is a ratio of slopes over this distance
 
@@ -76,10 +74,10 @@ def answer(grounds: Grounds, query: LimitedDataQuery) -> Plan:
     Raises:
         QueryError: neither budget nor size, no corpus or two, limits that contradict each other.
         DataError: a version of the corpus without tokens, or two of one name.
-        RefusedError: the constants give no balance of size and data.
+        RefusedError: another law, or constants that give no balance of size and data.
     """
     basis, level = grounds.laws["loss"], grounds.level
-    law = Repeated(*(grounds.param("loss", name) for name in Repeated.__annotations__))
+    law = Repeated.of(grounds, "loss")
     versions = _versions(grounds, query)
     if query.budget is None and query.params is None:
         raise QueryError(message("neither budget nor params", "one of them, or both", "budget='1e22 FLOP'"))
@@ -130,7 +128,7 @@ def answer(grounds: Grounds, query: LimitedDataQuery) -> Plan:
     paid = spend or _money.budget(basis, Compute(c), query.mfu)
     decision.update(_money.decisions(basis, paid, query.device, query.rate, query.mfu))
 
-    noise = basis.sigma / (best if basis.fit is not None and basis.fit.scale == "raw" else 1.0)
+    noise = scatter(basis, best)
     one = here.estimate()
     tables = [
         _limited_tables.passes(one, n, d, U),
@@ -146,7 +144,8 @@ def answer(grounds: Grounds, query: LimitedDataQuery) -> Plan:
         grounds, planner, query,
         headline=(
             f"Train {format_short(n, 'parameters')} parameters on {format_short(d)} tokens ({read} unique{which}) "
-            f"for {format_short(c, 'flop')}: expected loss {show(best, 'loss')}. " + _costs(decision, U, count)
+            f"for {format_short(c, 'flop')}: expected loss {show(best, 'loss')}. "
+            + _costs(decision, c, U, count, found.binding)
         ),
         decision=decision,
         expected=(
@@ -163,7 +162,7 @@ def answer(grounds: Grounds, query: LimitedDataQuery) -> Plan:
                  "passes: a reading of ours that no public runs test."]
                 if any(v.quality != 1.0 for v in versions) else []
             ),
-            *([] if noise > 0 else [f"One run's loss is taken to vary by {100 * NOISE:g} % (unknown to the fit)."]),
+            *([] if noise > 0 else [assumed()]),
             *paid.assumptions,
             *paid.notes,
         ),
@@ -277,15 +276,21 @@ def _token_price(law: Repeated, U: float, C: Array, query: LimitedDataQuery) -> 
 # ------------------------------------------------------------------------------------------------ what must be said
 
 
-def _costs(decision: dict[str, Decided], U: float, count: float) -> str:
-    lost = decision["compute_lost"].value
-    if count <= 1 or lost == 0.0:
+def _costs(decision: dict[str, Decided], C: float, U: float, count: float, binding: str) -> str:
+    """What the given data cost, and the limits that hold the plan besides them."""
+    lost, price = decision["compute_lost"].value, decision["token_price"].value
+    if price == 0.0:
         return "The data do not bind: more unique tokens change nothing."
-    price = decision["token_price"].value
-    return (
-        f"That is {show(lost, '%')} of the compute lost to repetition; a tenth more unique tokens would replace "
-        f"{format_short(0.1 * price * U, 'flop')}."
+    limit = binding.removeprefix("the budget and ")
+    to = ["repetition"] if count > 1 else []
+    to += [limit] if limit.startswith(("max_", "params")) else []
+    worth = 0.01 * price * U
+    more = (
+        f"one per cent more unique tokens is worth {format_short(worth, 'flop')} more"
+        if worth < C  # beyond, the slope says nothing but that compute hardly helps any more
+        else "hardly any compute does what more unique tokens would"
     )
+    return f"That is {show(lost, '%')} of the compute lost to {' and '.join(to)}; {more}."
 
 
 def _band(N: float, passes: float) -> list[Finding]:
@@ -347,9 +352,10 @@ planner = Planner(
     parts=(
         Part(
             "loss",
-            "the loss over parameters, tokens and unique tokens",
-            laws=("data-constrained",),
-            default="data-constrained:muennighoff2023",
+            "the loss over parameters, tokens and unique tokens: data-constrained, any parameters fixed or tied",
+            laws=(LAW,),
+            inputs=("N", "D", "D_unique"),  # as a law with parameters fixed or tied has; `Repeated.of` refuses others
+            default=f"{LAW}:muennighoff2023",
         ),
         Part(
             "versions",

@@ -26,8 +26,9 @@ from forescale.planning._compose import composed, refused
 from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._mixtures import FAMILIES, Judge, OfRuns
 from forescale.planning._named import NamedText
-from forescale.planning._plan import Basis, Decided, Expected, Grounds, Part, Plan, Planner, Table
+from forescale.planning._plan import Decided, Expected, Grounds, Part, Plan, Planner, Table
 from forescale.planning._quantities import ParamsText, TokensText
+from forescale.planning._scatter import NOISE, assumed, scatter
 from forescale.planning._show import show
 from forescale.runs.table import Runs
 
@@ -36,8 +37,7 @@ Array = NDArray[np.float64]
 RESAMPLES = 100
 """Times that the regression is fitted again to resampled mixtures."""
 
-NOISE = 0.003
-"""Relative standard deviation of one run where the fits do not know it; announced."""
+EDGE = 1e-7  # a search ends this near to a share of zero or one, where that is best
 
 BEYOND = 1.05  # times the largest share of a domain in the runs above which the plan says that it goes further
 
@@ -73,7 +73,8 @@ class Stand:
 
     Attributes:
         judge: the loss of mixtures.
-        names: domains; seen: (2, M) least and largest share of each in the runs, NaN where unknown.
+        names: domains; columns: where tables have their weights.
+        seen: (2, M) least and largest share of each in the runs, NaN where unknown.
         noise: relative scatter of one run.
         near: (k, M) mixtures of the runs, best first.
         said: assumptions.
@@ -82,6 +83,7 @@ class Stand:
 
     judge: Judge
     names: tuple[str, ...]
+    columns: tuple[str, ...]
     seen: Array
     noise: float
     near: Array | None
@@ -103,31 +105,29 @@ def answer(grounds: Grounds, query: MixtureQuery) -> Plan:
     low, high, scarce = _mixtures.bounds(
         names, query.least or {}, query.most or {}, query.available or {}, query.tokens, query.max_passes
     )
-    found = _mixtures.best(judge, low, high, stand.near)
-    if not np.isfinite(found.value[0]):
-        raise refused(
-            "these constants give no finite loss of a mixture", "a fit that predicts", "look at its verdict"
-        )
     if query.inside:
         low, high = _within(stand, low, high)
     found = _mixtures.best(judge, low, high, stand.near)
-    if not np.isfinite(found.value[0]):
+    if not found.value[0] > 0:
         raise refused(
-            "these constants give no finite loss of a mixture", "a fit that predicts", "look at its verdict"
+            "the best mixture would have no finite loss above zero",
+            "constants that predict a loss wherever the bounds allow",
+            "stay within the runs (inside), or look at the verdict of the fit",
         )
     uniform = np.full(len(names), 1.0 / len(names))
     others = {"uniform": uniform}
     if query.given is not None:
         others["given"] = _mixture(names, query.given)
-    p, values = found.p, found.value
+    p, values = np.where(found.p < EDGE, 0.0, np.where(found.p > 1.0 - EDGE, 1.0, found.p)), found.value
     chosen, tables, chance = None, [], {}
     if grounds.has("candidates"):
-        chosen, ranking, odds = _ranked(grounds.tables["candidates"], stand, query, level)
+        chosen, ranking, odds = _ranked(grounds.tables["candidates"], stand, (low, high), level)
         tables.append(ranking)
         p, values = np.broadcast_to(chosen.shares, p.shape), judge.loss(chosen.shares[None])[:, 0]
-        chance = {
-            "chance": Decided(100.0 * odds, None, None, "%", "resamples in which it is the best of those given")
-        }
+        if odds is not None:
+            chance["chance"] = Decided(
+                odds, None, None, "%", "draws or resamples in which it is the best of those given"
+            )
     order = np.argsort(-p[0], kind="stable")
     lost = {name: 100.0 * (judge.loss(q[None])[:, 0] / values - 1.0) for name, q in others.items()}
     decision: dict[str, Decided] = {
@@ -193,32 +193,38 @@ def _laws(grounds: Grounds, query: MixtureQuery) -> Stand:
             raise QueryError(message(f"target names {unknown[0]!r}", "the places of the fits: " + ", ".join(places)))
         weights = np.array([query.target.get(place, 0.0) for place in places])
         _positive(weights)
+    if all(basis.surface.law.id.startswith(FAMILIES[0]) for basis in bases):
+        _sizeless(query, FAMILIES[0])
     judge, names = _mixtures.of_laws(bases, weights, query.params, query.tokens, grounds.rows)
     seen = np.full((2, len(names)), np.nan)
     tables = [basis.fit.runs for basis in bases if basis.fit is not None and basis.fit.runs is not None]
-    columns = [next(c for c in bases[0].surface.law.inputs if c.removeprefix("weight_") == name) for name in names]
+    inputs = {name.removeprefix("weight_"): name for name in bases[0].surface.law.inputs}
+    columns = tuple(inputs[name] for name in names)
     if tables:
         shares = np.concatenate([_shares(table, columns) for table in tables])
         seen = np.stack([shares.min(axis=0), shares.max(axis=0)])
-    sigmas = [sigma for sigma in (_scatter(basis) for basis in bases) if sigma > 0]
-    said = [] if sigmas else [f"One run's loss is taken to vary by {100 * NOISE:g} %: the fits do not know it."]
+    even = judge.losses(np.full(len(names), 1.0 / len(names)))
+    sigmas = [sigma for sigma in map(scatter, bases, even) if sigma > 0]
+    said = [] if sigmas else [assumed()]
     if len(bases) > 1:
         said.append(f"The target is the weighted mean of the losses of {len(bases)} fits.")
     what = "loss" if len(bases) == 1 else "mean loss"
-    return Stand(judge, names, seen, float(np.mean(sigmas)) if sigmas else NOISE, None, tuple(said), what)
+    noise = float(np.mean(sigmas)) if sigmas else NOISE
+    return Stand(judge, names, columns, seen, noise, None, tuple(said), what)
 
 
-def _scatter(basis: Basis) -> float:
-    """Relative standard deviation of one run; NaN where the fit does not know it."""
-    fit = basis.fit
-    if fit is None or fit.scale != "raw":
-        return basis.sigma
-    return basis.sigma / float(np.median(fit.runs["loss"])) if fit.runs is not None else math.nan
+def _sizeless(query: MixtureQuery, what: str) -> None:
+    """A size that nothing here depends on must not look as if it were answered for."""
+    if query.params is not None:
+        raise QueryError(
+            message(f"params, and {what}, which knows no size", "fits of mixture-joint", "leave params out")
+        )
 
 
 def _runs(grounds: Grounds, query: MixtureQuery) -> Stand:
     if grounds.laws:
         raise QueryError(message("fits and a table of runs", "one of the two", "leave one out"))
+    _sizeless(query, "a table of runs")
     table = grounds.tables["proxies"]
     runs, what = table, "loss"
     if query.target is not None:
@@ -241,7 +247,8 @@ def _runs(grounds: Grounds, query: MixtureQuery) -> Stand:
         f"Intervals: {RESAMPLES} refits to mixtures drawn with replacement, seed 0; settings stay.",
     )
     seen = np.stack([shares.min(axis=0), shares.max(axis=0)])
-    return Stand(OfRuns(refits), names, seen, state.error, shares[np.argsort(runs["loss"])], said, what)
+    near = shares[np.argsort(runs["loss"])]
+    return Stand(OfRuns(refits), names, state.columns, seen, state.error, near, said, what)
 
 
 def _shares(table: Runs, columns: Any) -> Array:
@@ -291,16 +298,33 @@ class Candidate:
     shares: Array
 
 
-def _ranked(table: Runs, stand: Stand, query: MixtureQuery, level: float) -> tuple[Candidate, Table, float]:
-    """The best of the mixtures given, all of them by predicted loss, and how often the first is the best."""
-    columns = [query.weights + name for name in stand.names]
-    shares = _shares(table, columns)
+def _ranked(
+    table: Runs, stand: Stand, bounds: tuple[Array, Array], level: float
+) -> tuple[Candidate, Table, float | None]:
+    """The best of the mixtures given, those that are allowed by predicted loss, and per cent in which it is the best.
+
+    Raises:
+        DataError: no names or no weights.
+        QueryError: none of them keeps to the bounds.
+    """
+    shares = _shares(table, stand.columns)
     if "mixture" not in table.labels:
         raise DataError(message("candidates without names", "a label column mixture"))
-    names = [str(name) for name in table.labels["mixture"]]
+    allowed = np.asarray(((shares >= bounds[0] - 1e-6) & (shares <= bounds[1] + 1e-6)).all(axis=1))
+    if not allowed.any():
+        raise QueryError(
+            message(
+                f"none of the {len(table)} mixtures given keeps to the bounds of the shares",
+                "one that does",
+                "widen least, most or available, or leave out inside",
+            )
+        )
+    shares = shares[allowed]
+    names = [str(name) for name, ok in zip(table.labels["mixture"], allowed) if ok]
     losses = stand.judge.loss(shares)
     first = int(np.argmin(losses[0]))
-    wins = np.bincount(np.argmin(losses[1:], axis=1), minlength=len(names)) if len(losses) > 1 else None
+    drawn = losses[1:][np.isfinite(losses[1:]).all(axis=1)]
+    wins = np.bincount(np.argmin(drawn, axis=1), minlength=len(names)) if len(drawn) else None
     rows = []
     for place, i in enumerate(np.argsort(losses[0], kind="stable"), start=1):
         ends = interval(losses[:, i], level) or (None, None)
@@ -311,8 +335,10 @@ def _ranked(table: Runs, stand: Stand, query: MixtureQuery, level: float) -> tup
         "The mixtures given, by predicted loss",
         (("place", "count"), ("mixture", ""), ("loss", "loss"), ("from", "loss"), ("to", "loss"), ("best in", "%")),
         tuple(rows),
+        "" if allowed.all() else f"{int((~allowed).sum())} of those given lie outside of the bounds.",
     )
-    return Candidate(names[first], shares[first]), ranking, 1.0 if wins is None else float(wins[first] / wins.sum())
+    odds = None if wins is None else 100.0 * float(wins[first] / wins.sum())
+    return Candidate(names[first], shares[first]), ranking, odds
 
 
 # ------------------------------------------------------------------------------------------------ what must be said

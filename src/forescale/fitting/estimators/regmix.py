@@ -214,7 +214,7 @@ def _distinct(runs: Runs, columns: tuple[str, ...]) -> _Rows:
     _, first, of, count = np.unique(
         np.round(shares, 9), axis=0, return_index=True, return_inverse=True, return_counts=True
     )
-    if count.size < len(columns):
+    if count.size <= len(columns):
         raise DataError(message(f"{count.size} distinct mixtures of {len(columns)} domains", "more than domains"))
     y = np.bincount(of.reshape(-1), np.log(loss)) / count
     return _Rows(shares[first], y, count.astype(np.float64))
