@@ -230,8 +230,8 @@ def _constants(rate: Any, batch: Any, gaps: dict[str, Array]) -> list[Claim]:
             "bootstrap error of the power of N in the learning rate",
             float(np.std([state.rate["b"] for state in drawn], ddof=1)),
             note=(
-                f"{one.standard_errors['b']} in their 1,000 released rows; ours draws runs of the whole grid with "
-                "replacement, what theirs draws is not said."
+                f"{one.standard_errors['b']:.3g} in their 1,000 released rows; ours draws runs of the whole grid "
+                "with replacement, what theirs draws is not said."
             ),
         )
     )
@@ -262,7 +262,8 @@ def _beyond(beyond: dict[str, Array], within: float) -> list[Claim]:
     ours = beyond["tuning-surface"]
     window = (
         f"Runs within {100 * within:g} % of the best, a window chosen by leaving out each of the {CHEAP} in turn, as "
-        "the power of N in the batch was. The choices beside it stand in benchmarks/regret_step_law.py."
+        "the power of N in the batch was; these larger cells had been looked at before. See "
+        "benchmarks/regret_step_law.py."
     )
     return [
         fewer_errors(
