@@ -207,3 +207,12 @@ def test_goals_that_nothing_reaches() -> None:
         fs.plan("joint", target=2.0, max_params="100M")
     with pytest.raises(RefusedError, match="which size is the best"):
         fs.plan("joint", "overtraining:gadre2024-redpajama", budget=C)
+
+
+def test_a_law_along_curves_says_when_the_rate_should_fall() -> None:
+    """The share is that of the question `schedule` at the plan's own steps and peak rate."""
+    plan = fs.plan("joint", "multi-power:luo2025-400m", budget="1e19 FLOP")
+    steps, peak = round(plan["steps"].value), plan["lr_peak"].value
+    alone = fs.plan("schedule", "multi-power:luo2025-400m", steps=steps, peak=peak, warmup=round(0.01 * steps))
+    assert plan["cool_down"].value == pytest.approx(alone["decay_share"].value, rel=1e-6)
+    assert "cool_down" not in fs.plan("joint", budget="1e19 FLOP").decision

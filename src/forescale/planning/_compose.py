@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,10 @@ def composed(
         )
     share = float(np.mean(own[1:])) if len(own) > 1 else 1.0
     found = [
-        *(finding for basis in grounds.laws.values() for finding in _evidence.fit_findings(basis)),
+        *_fit_findings(grounds),
         *_distances(grounds, at or {}, C),
         *_evidence.answered_finding(share, "have no answer of their own"),
+        *_guessing(expected or {}),
         *warnings,
     ]
     distinct = _merged(list({(w.code, w.text): w for w in found}.values()), grounds)
@@ -92,6 +94,36 @@ def composed(
         level=grounds.level,
         query=Frozen(query.model_dump(mode="json", exclude_none=True)),
     )
+
+
+GUESSING = math.log(1e6)
+"""No loss in nats per token is above guessing among the words of the largest vocabularies."""
+
+
+def _guessing(expected: Mapping[str, Expected]) -> list[Finding]:
+    """A loss that no model has: the law is asked where it does not hold."""
+    return [
+        Finding(
+            "worse-than-guessing",
+            "red",
+            f"A loss of {e.value:.3g} nats per token is worse than guessing among a million words ({GUESSING:.3g}).",
+            "The law does not hold for models or data so small.",
+        )
+        for e in expected.values()
+        if e.unit == "nats/token" and e.value > GUESSING
+    ]
+
+
+def _fit_findings(grounds: Grounds) -> list[Finding]:
+    """What is wrong with the fits; among several each says which it is."""
+    found: list[Finding] = []
+    for name, basis in grounds.laws.items():
+        own = _evidence.fit_findings(basis)
+        if len(grounds.laws) > 1:
+            named = basis.fit.source if basis.fit is not None and basis.fit.source else name
+            own = [f if f.code == "no-uncertainty" else replace(f, text=f"{named}: {f.text}") for f in own]
+        found += own
+    return found
 
 
 def _merged(found: list[Finding], grounds: Grounds) -> list[Finding]:

@@ -36,12 +36,14 @@ from forescale.planning._lifetime import Bill
 from forescale.planning._numbers import NumbersText
 from forescale.planning._plan import Decided, Expected, Grounds, Part, Plan, Planner, Table
 from forescale.planning._quantities import BudgetText, LossText, ParamsText, RateText, TokensText
+from forescale.planning._schedules import Family
 from forescale.planning._service import Service, service
 from forescale.planning._show import show
 
 Array = NDArray[np.float64]
 
 _ASSUMED_MFU = 0.4
+_WARMUP = 0.01  # share of the steps that warm up, where a cool-down is planned
 
 
 class JointQuery(BaseModel):
@@ -470,12 +472,26 @@ def _setup(grounds: Grounds, query: JointQuery, N: Array, D: Array) -> dict[str,
     batch = grounds.values("batch", **_inputs(grounds.law("batch").inputs, n, d))[:, 0]
     embedding = grounds.values("vocabulary", N=n)[:, 0]
     width = np.where(np.isfinite(N), of_size(np.where(np.isfinite(N), N, 1.0)).width, np.nan)
+    steps = D / batch
     return {
         "lr_peak": decided(rate, "", level, "peak learning rate"),
         "batch_tokens": decided(batch, "tokens", level, "tokens per step"),
-        "steps": decided(D / batch, "count", level, "steps"),
+        "steps": decided(steps, "count", level, "steps"),
+        **_cool_down(grounds, of_estimate(rate), of_estimate(steps)),
         "vocabulary": decided(embedding / width, "count", level, "entries of the vocabulary"),
     }
+
+
+def _cool_down(grounds: Grounds, peak: float, steps: float) -> dict[str, Decided]:
+    """The share of the steps that cool down, where a law along curves is given, at the steps of the estimate."""
+    if not grounds.has("curve"):
+        return {}
+    whole = round(steps)
+    warmup = round(_WARMUP * whole)
+    family = Family(whole, peak, warmup, 0.0, "linear", 1.0 - warmup / whole)
+    found = family.cooldowns(first(grounds, MOST_DRAWS + 1).laws["curve"].surface)
+    share = decided(100.0 * found.share, "%", grounds.level, "of the steps cool down, linearly to zero")
+    return {"cool_down": share}
 
 
 def _inputs(names: tuple[str, ...], N: Array, D: Array) -> dict[str, Array]:
@@ -627,6 +643,12 @@ planner = Planner(
             "the best token embedding",
             laws=("vocabulary-size",),
             default="vocabulary-size:tao2024-isoflop",
+        ),
+        Part(
+            "curve",
+            "loss at every step from the learning rates, to say when they should fall",
+            laws=("annealing", "multi-power"),
+            optional=True,
         ),
         Part(
             "coverage",
