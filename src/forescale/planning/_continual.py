@@ -38,7 +38,7 @@ class Problem:
     general: Callable[[Array], Array] | None
 
 
-def shares_table(problem: Problem, r: float, high: float, limit: float | None) -> Table:
+def shares_table(problem: Problem, r: float, high: float) -> Table:
     """What other shares give, at the estimate."""
     shares = np.array(sorted({*SHARES, r}))
     at = problem.run(shares[None])
@@ -46,24 +46,18 @@ def shares_table(problem: Problem, r: float, high: float, limit: float | None) -
     general = None if problem.general is None else problem.general(np.minimum(shares, MOST)[None])[0]
     tokens = np.broadcast_to(at.D[0], shares.shape)
     best = float(domain[shares == r][0])
-    rows = []
-    for i, share in enumerate(shares):
-        other = None if general is None else float(general[i])
-        kept = "" if limit is None else "yes" if share <= high * (1 + 1e-9) else "no"
-        added = 100.0 * (float(domain[i]) / best - 1.0)
-        rows.append((100.0 * float(share), float(tokens[i]), float(domain[i]), added, other, kept))
+    columns: list[tuple[tuple[str, str], list[float | str | None]]] = [
+        (("share", "%"), [100.0 * float(share) for share in shares]),
+        (("D", "tokens"), [float(D) for D in tokens]),
+        (("domain", "loss"), [float(loss) for loss in domain]),
+        (("domain +", "%"), [100.0 * (float(loss) / best - 1.0) for loss in domain]),
+    ]
+    if general is not None:
+        columns.append((("general", "loss"), [float(loss) for loss in general]))
+    if high < 1.0:
+        columns.append((("allowed", ""), ["yes" if share <= high * (1 + 1e-9) else "no" for share in shares]))
     return Table(
-        "sensitivity",
-        "What other shares give",
-        (
-            ("share", "%"),
-            ("D", "tokens"),
-            ("domain", "loss"),
-            ("domain +", "%"),
-            ("general", "loss"),
-            ("allowed", ""),
-        ),
-        tuple(rows),
+        "sensitivity", "What other shares give", tuple(c for c, _ in columns), tuple(zip(*(v for _, v in columns)))
     )
 
 
@@ -83,7 +77,7 @@ def alternatives(problem: Problem, best: float, noise: float, low: float, high: 
 
 def curves(problem: Problem) -> Mapping[str, Mapping[str, Array]]:
     """Both losses over the share."""
-    shares = np.linspace(0.02, 0.98, 49)
+    shares = np.linspace(0.01, 0.99, 99)
     lines = {"share": shares, "domain loss": problem.domain(shares[None])[0]}
     if problem.general is not None:
         lines["general loss"] = problem.general(shares[None])[0]

@@ -157,7 +157,7 @@ def answer(grounds: Grounds, query: ContinualQuery) -> Plan:
         expected=outcomes,
         binding=binding,
         tables=[
-            _continual.shares_table(problem, r, float(high[0]), limit),
+            _continual.shares_table(problem, r, float(high[0])),
             *([] if query.share else [_continual.alternatives(problem, best, noise, float(low[0]), float(high[0]))]),
         ],
         curves=_continual.curves(problem),

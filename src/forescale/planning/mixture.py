@@ -10,27 +10,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from forescale.core.errors import DataError, QueryError, message
+from forescale.core.errors import QueryError, message
 from forescale.core.frozen import Frozen
 from forescale.core.quantity import format_short
 from forescale.fitting._fit import Finding
 from forescale.fitting.estimators import regmix
-from forescale.planning import _mixture_tables, _mixtures
+from forescale.planning import _mixture_given, _mixture_tables, _mixtures
 from forescale.planning._compose import composed, refused
 from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._mixtures import FAMILIES, Judge, OfRuns
 from forescale.planning._named import NamedText
-from forescale.planning._plan import Decided, Expected, Grounds, Part, Plan, Planner, Table
+from forescale.planning._plan import Decided, Expected, Grounds, Part, Plan, Planner
 from forescale.planning._quantities import ParamsText, TokensText
 from forescale.planning._scatter import NOISE, assumed, scatter
 from forescale.planning._show import show
-from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
 
@@ -117,11 +115,13 @@ def answer(grounds: Grounds, query: MixtureQuery) -> Plan:
     uniform = np.full(len(names), 1.0 / len(names))
     others = {"uniform": uniform}
     if query.given is not None:
-        others["given"] = _mixture(names, query.given)
+        others["given"] = _mixture_given.mixture(names, query.given)
     p, values = np.where(found.p < EDGE, 0.0, np.where(found.p > 1.0 - EDGE, 1.0, found.p)), found.value
     chosen, tables, chance = None, [], {}
     if grounds.has("candidates"):
-        chosen, ranking, odds = _ranked(grounds.tables["candidates"], stand, (low, high), level)
+        chosen, ranking, odds = _mixture_given.ranked(
+            grounds.tables["candidates"], stand.columns, judge, (low, high), level
+        )
         tables.append(ranking)
         p, values = np.broadcast_to(chosen.shares, p.shape), judge.loss(chosen.shares[None])[:, 0]
         if odds is not None:
@@ -192,7 +192,7 @@ def _laws(grounds: Grounds, query: MixtureQuery) -> Stand:
         if unknown:
             raise QueryError(message(f"target names {unknown[0]!r}", "the places of the fits: " + ", ".join(places)))
         weights = np.array([query.target.get(place, 0.0) for place in places])
-        _positive(weights)
+        _mixture_given.positive(weights)
     if all(basis.surface.law.id.startswith(FAMILIES[0]) for basis in bases):
         _sizeless(query, FAMILIES[0])
     judge, names = _mixtures.of_laws(bases, weights, query.params, query.tokens, grounds.rows)
@@ -201,7 +201,7 @@ def _laws(grounds: Grounds, query: MixtureQuery) -> Stand:
     inputs = {name.removeprefix("weight_"): name for name in bases[0].surface.law.inputs}
     columns = tuple(inputs[name] for name in names)
     if tables:
-        shares = np.concatenate([_shares(table, columns) for table in tables])
+        shares = np.concatenate([_mixture_given.shares_of(table, columns) for table in tables])
         seen = np.stack([shares.min(axis=0), shares.max(axis=0)])
     even = judge.losses(np.full(len(names), 1.0 / len(names)))
     sigmas = [sigma for sigma in map(scatter, bases, even) if sigma > 0]
@@ -234,12 +234,12 @@ def _runs(grounds: Grounds, query: MixtureQuery) -> Stand:
                 known = [c.removeprefix("loss_") for c in table.columns if c.startswith("loss_") and c != "loss_sd"]
                 raise QueryError(message(f"target names {name!r}", "one of " + ", ".join(known)))
         weights = np.array(list(query.target.values()))
-        _positive(weights)
+        _mixture_given.positive(weights)
         mean = sum(w * table[c] for w, c in zip(weights / weights.sum(), columns.values()))
         runs, what = table.with_column("loss", mean), f"loss on {', '.join(columns)}"
     state = regmix.learn(runs, {"method": "best", "weights": query.weights})
     refits = regmix.refits(state, runs, RESAMPLES)
-    shares = _shares(runs, state.columns)
+    shares = _mixture_given.shares_of(runs, state.columns)
     names = tuple(column.removeprefix(query.weights) for column in state.columns)
     said = (
         f"Regression: {state.method}, of the least leave-one-out error ({100 * state.error:.2g} % of the loss) on "
@@ -249,26 +249,6 @@ def _runs(grounds: Grounds, query: MixtureQuery) -> Stand:
     seen = np.stack([shares.min(axis=0), shares.max(axis=0)])
     near = shares[np.argsort(runs["loss"])]
     return Stand(OfRuns(refits), names, state.columns, seen, state.error, near, said, what)
-
-
-def _shares(table: Runs, columns: Any) -> Array:
-    lacking = [c for c in columns if c not in table.columns]
-    if lacking:
-        raise DataError(message(f"{table.source} has no {lacking[0]}", "one column of weights for each domain"))
-    weights = np.stack([table[c] for c in columns], axis=1)
-    total = weights.sum(axis=1, keepdims=True)
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and (total > 0).all()):
-        raise DataError(message("weights of a mixture below zero, or all zero", "weights >= 0, not all zero"))
-    return np.asarray(weights / total)
-
-
-def _mixture(names: tuple[str, ...], given: Any) -> Array:
-    for name in given:
-        if name not in names:
-            raise QueryError(message(f"given names {name!r}", "one of " + ", ".join(names)))
-    weights = np.array([given.get(name, 0.0) for name in names])
-    _positive(weights)
-    return np.asarray(weights / weights.sum())
 
 
 def _within(stand: Stand, low: Array, high: Array) -> tuple[Array, Array]:
@@ -283,62 +263,6 @@ def _within(stand: Stand, low: Array, high: Array) -> tuple[Array, Array]:
             message("inside, least, most and available together allow no mixture", "bounds that the runs reach")
         )
     return least, most
-
-
-def _positive(weights: Array) -> None:
-    if not weights.sum() > 0:
-        raise QueryError(message("weights that are all zero", "one above zero at least"))
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A mixture that was given."""
-
-    name: str
-    shares: Array
-
-
-def _ranked(
-    table: Runs, stand: Stand, bounds: tuple[Array, Array], level: float
-) -> tuple[Candidate, Table, float | None]:
-    """The best of the mixtures given, those that are allowed by predicted loss, and per cent in which it is the best.
-
-    Raises:
-        DataError: no names or no weights.
-        QueryError: none of them keeps to the bounds.
-    """
-    shares = _shares(table, stand.columns)
-    if "mixture" not in table.labels:
-        raise DataError(message("candidates without names", "a label column mixture"))
-    allowed = np.asarray(((shares >= bounds[0] - 1e-6) & (shares <= bounds[1] + 1e-6)).all(axis=1))
-    if not allowed.any():
-        raise QueryError(
-            message(
-                f"none of the {len(table)} mixtures given keeps to the bounds of the shares",
-                "one that does",
-                "widen least, most or available, or leave out inside",
-            )
-        )
-    shares = shares[allowed]
-    names = [str(name) for name, ok in zip(table.labels["mixture"], allowed) if ok]
-    losses = stand.judge.loss(shares)
-    first = int(np.argmin(losses[0]))
-    drawn = losses[1:][np.isfinite(losses[1:]).all(axis=1)]
-    wins = np.bincount(np.argmin(drawn, axis=1), minlength=len(names)) if len(drawn) else None
-    rows = []
-    for place, i in enumerate(np.argsort(losses[0], kind="stable"), start=1):
-        ends = interval(losses[:, i], level) or (None, None)
-        odds = None if wins is None else 100.0 * float(wins[i] / wins.sum())
-        rows.append((float(place), names[i], float(losses[0, i]), *ends, odds))
-    ranking = Table(
-        "candidates",
-        "The mixtures given, by predicted loss",
-        (("place", "count"), ("mixture", ""), ("loss", "loss"), ("from", "loss"), ("to", "loss"), ("best in", "%")),
-        tuple(rows),
-        "" if allowed.all() else f"{int((~allowed).sum())} of those given lie outside of the bounds.",
-    )
-    odds = None if wins is None else 100.0 * float(wins[first] / wins.sum())
-    return Candidate(names[first], shares[first]), ranking, odds
 
 
 # ------------------------------------------------------------------------------------------------ what must be said
