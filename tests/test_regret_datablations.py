@@ -41,10 +41,14 @@ def test_decisions_from_the_cheap_part(replay: ModuleType) -> None:
     assert len(regrets) == 13
     assert (regrets <= replay.BAR).sum() >= 8
     assert all(d.warned or d.regret < 2.0 for d in decisions)
+    # Budget by budget: all five cells above 7e20 FLOP, three of the five at 6e20.
+    budgets = replay.by_budget(decisions)
+    assert all(kept == count for C, (kept, count) in budgets.items() if C > 7e20)
+    assert [pair for C, pair in budgets.items() if 5e20 < C < 7e20] == [(3, 5)]
     # The measured optimum of the budgets with many sizes lies between the ends of the interval.
     many = [d for d in decisions if len(d.cell.N) >= 6]
     assert len(many) == 3
-    assert all(d.low <= d.cell.N[int(np.argmin(d.cell.loss))] <= d.high for d in many)
+    assert all(d.held for d in many)
 
 
 @pytest.mark.slow

@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import os
-import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,8 +23,6 @@ from forescale.planning._plan import Basis, Grounds, Plan
 from forescale.planning._run import read
 from forescale.runs.table import Runs
 from forescale.testing.planners import Ladder, PlannerCase
-
-mirrored = pytest.mark.skipif(not os.environ.get("FORESCALE_MIRROR"), reason="FORESCALE_MIRROR is not set")
 
 LAW = find("data-constrained")
 PAPER = LAW.constants("muennighoff2023")
@@ -320,31 +315,3 @@ def test_headlines_name_what_loses_compute() -> None:
     endless = ask(budget="1e25 FLOP", unique="1B").headline
     assert "hardly any compute" in endless
     assert "inf" not in endless
-
-
-# ------------------------------------------------------------------------------------------------------------ replay
-
-
-@mirrored
-def test_replay_on_public_runs() -> None:
-    """benchmarks/regret_datablations.py: fitted below 1e20 FLOP, decided above.
-
-    The promise of .5 % holds in 8 of 13 cells (budget, unique tokens): in all five above 7e20 FLOP, in three of five
-    at 6e20. Of the five misses four have 100M or 400M unique tokens, read 190 times and more, where the loss of runs
-    rises again, which no law of this form can follow: there the plan warns.
-    """
-    path = Path(__file__).parents[2] / "benchmarks" / "regret_datablations.py"
-    spec = importlib.util.spec_from_file_location("regret_datablations", path)
-    assert spec is not None
-    assert spec.loader is not None
-    regret = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = regret
-    spec.loader.exec_module(regret)
-    decisions = regret.replay("all sound rows")
-    assert len(decisions) == 13
-    assert sum(d.regret <= regret.BAR for d in decisions) >= 8
-    for C, (kept, count) in regret.by_budget(decisions).items():
-        assert kept == count or C < 7e20
-    misses = [d for d in decisions if d.regret > regret.BAR]
-    assert sum(not d.warned for d in misses) <= 1
-    assert max(d.regret for d in decisions if not d.warned) < 2.0

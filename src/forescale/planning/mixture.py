@@ -164,8 +164,8 @@ def answer(grounds: Grounds, query: MixtureQuery) -> Plan:
         assumptions=(
             *stand.said,
             *_supply(query),
-            f"The optimum is certified: no allowed mixture promises more than {found.gap[0] / best:.1e} of the loss "
-            "at first order.",
+            ("The optimum is certified" if judge.convex else "The best of several searches; there may be others")
+            + f": no allowed mixture promises more than {found.gap[0] / best:.1e} of the loss at first order.",
         ),
         answered=np.isfinite(values) if grounds.laws else None,
         C=6.0 * query.params * query.tokens if query.params and query.tokens and grounds.laws else None,
