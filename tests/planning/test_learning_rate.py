@@ -229,6 +229,40 @@ def test_the_interval_covers_at_an_unseen_cell() -> None:
     assert (hits >= 4).all(), hits
 
 
+def test_far_beyond_the_sweeps_is_said() -> None:
+    table = fs.load(sweep(1e-3))
+    codes = {w.code for w in fs.plan("learning-rate", table, params="70B", tokens="15T").warnings}
+    assert {"distance-N", "distance-D"} <= codes
+    near = fs.plan("learning-rate", table, params=4e8, tokens=2e10)
+    assert not any(w.code.startswith(("distance", "outside", "edge")) for w in near.warnings)
+
+
+def test_a_best_run_at_the_end_of_its_rates_is_said() -> None:
+    """Rates up to 1.2e-3 only: the best of most cells lies above them."""
+    table = sweep()
+    low = {name: values[table["lr_peak"] < 1.2e-3] for name, values in table.items()}
+    plan = fs.plan("learning-rate", fs.load(low), params=4e8, tokens=2e10)
+    said = next(w for w in plan.warnings if w.code == "edge-rate")
+    assert said.level == "amber"
+    best = {}
+    for N, D, rate, loss in zip(low["N"], low["D"], low["lr_peak"], low["loss"]):
+        best[N, D] = min(best.get((N, D), (9.0, 0.0)), (loss, rate))
+    ends = sum(rate in (low["lr_peak"].min(), low["lr_peak"].max()) for _, rate in best.values())
+    assert f"In {ends} of 9 cells" in said.text
+
+
+def test_settings_that_are_none_are_named() -> None:
+    for name, wrong in (("lr_peak", -1e-3), ("lr_peak", 0.0), ("batch_tokens", float("nan"))):
+        table = sweep()
+        table[name][5] = wrong
+        with pytest.raises(DataError, match=f"{name} is missing, zero or negative in row 6"):
+            fs.plan("learning-rate", fs.load(table), params=4e8, tokens=2e10)
+    table = sweep()
+    table["batch_tokens"] = table["batch_tokens"] / 2048
+    with pytest.raises(QueryError, match="counted in sequences"):
+        fs.plan("learning-rate", fs.load(table), params=4e8, tokens=2e10)
+
+
 def test_sweeps_that_cannot_tell() -> None:
     line = fs.load(sweep(cells=[(1e8, 2e9), (2e8, 4e9), (4e8, 8e9)]))
     with pytest.raises(DataError, match="vary apart"):

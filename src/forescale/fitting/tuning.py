@@ -12,7 +12,7 @@ from forescale.core.frozen import Frozen
 from forescale.fitting import estimate
 from forescale.fitting._fit import Fit
 from forescale.laws import find
-from forescale.runs.derive import require
+from forescale.runs.derive import require_positive
 from forescale.runs.table import Runs
 
 WITHIN = 0.01
@@ -31,13 +31,14 @@ def valley(runs: Runs, within: float = WITHIN) -> Fit:
         A fit grouped by cell; all parameters but E are shared.
 
     Raises:
-        DataError: cells that lie on one line in log N and log D, or too few runs near the best.
+        DataError: settings that are no positive numbers, cells that lie on one line in log N and log D, or too few
+            runs near the best.
         ColumnError: a column is missing.
     """
     if not within > 0.0:
         raise DataError(message(f"within = {within}", "a share above zero, e.g. 0.01"))
     law = find("tuning-surface")
-    table = require(runs, *law.inputs, law.output)
+    table = require_positive(runs, *law.inputs, law.output)
     N, D, loss = table["N"], table["D"], table["loss"]
     cells, cell = np.unique(np.stack([N, D]), axis=1, return_inverse=True)
     cell = cell.ravel()

@@ -20,6 +20,8 @@ from forescale.planning import _evidence
 from forescale.planning._compose import refused
 from forescale.planning._intervals import interval, of_estimate
 from forescale.planning._plan import Basis, Grounds, Table
+from forescale.runs.derive import require
+from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
 
@@ -73,6 +75,10 @@ class Asked:
         known = {"N": self.N, "D": self.D, "C": 6.0 * self.N * self.D, "loss": loss}
         found = {name: known.get(name) for name in law.inputs}
         return None if None in found.values() else {name: float(v) for name, v in found.items() if v is not None}
+
+    def place(self, law: Law) -> dict[str, float]:
+        """N and D, as far as a law reads them."""
+        return {name: value for name, value in (("N", self.N), ("D", self.D)) if name in law.inputs}
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +147,7 @@ def _of_surface(grounds: Grounds, basis: Basis, asked: Asked, within: float) -> 
         "The shape of the fitted valley.",
         "the valley fitted to the sweeps" if swept else "the fitted valley",
         used,
-        tuple(_outside(basis.surface.fitted_range, asked)),
+        (*_outside(basis.surface.fitted_range, asked), *(_at_ends(grounds.tables["sweep"]) if swept else ())),
         tuple(said),
     )
 
@@ -170,7 +176,8 @@ def _of_rules(grounds: Grounds, asked: Asked) -> Tuning:
             "rate, with WSD or with other data the best peak is another one."
         )
     mixed = _mixed(grounds)
-    findings = [*_outside({**ranges, "N": CELLS_N} if published else ranges, asked), *mixed]
+    outside = _outside({**ranges, "N": CELLS_N}, asked, unseen=("N",)) if published else _outside(ranges, asked)
+    findings = [*outside, *mixed]
     if published and not mixed:
         findings += _narrow(rate, batch, p, asked, grounds.level)
     return Tuning(
@@ -202,6 +209,34 @@ def _named(basis: Basis) -> str:
     source = basis.surface.law.id if basis.fit is None else (basis.fit.source or basis.surface.law.id)
     known = {constants: whose for whose, _, _, constants in RULES}
     return known.get(source.partition(":")[2].partition("@")[0], source)
+
+
+def _at_ends(sweep: Runs) -> list[Finding]:
+    """Cells whose best run has the least or the largest rate or batch that was tried in it."""
+    sweep = require(sweep, *SWEEP)
+    N, D, loss = sweep["N"], sweep["D"], sweep["loss"]
+    _, cell = np.unique(np.stack([N, D]), axis=1, return_inverse=True)
+    cell = cell.ravel()
+    count = int(cell.max()) + 1
+    best = np.array([np.flatnonzero(cell == i)[np.argmin(loss[cell == i])] for i in range(count)])
+    found = []
+    for text, name in (("rate", "lr_peak"), ("batch", "batch_tokens")):
+        values = sweep[name]
+        low, high = np.full(count, np.inf), np.zeros(count)
+        np.minimum.at(low, cell, values)
+        np.maximum.at(high, cell, values)
+        ends = int(np.sum((values[best] <= low) | (values[best] >= high)))
+        if ends:
+            found.append(
+                Finding(
+                    f"edge-{text}",
+                    "amber" if ends > 0.25 * count else "green",
+                    f"In {ends} of {count} cells of the sweep the best run has the least or the largest {text} that "
+                    "was tried: there the bottom of the valley is not between its runs.",
+                    f"Sweep further {text}{'es' if text == 'batch' else 's'} in those cells.",
+                )
+            )
+    return found
 
 
 def _mixed(grounds: Grounds) -> list[Finding]:
@@ -250,12 +285,12 @@ def _narrow(rate: Array, batch: Array, p: Mapping[str, Array], asked: Asked, lev
     ]
 
 
-def _outside(ranges: Mapping[str, tuple[float, float]], asked: Asked) -> list[Finding]:
-    """N and D outside the cells; where the constants know their range, `composed` says what lies far outside."""
+def _outside(ranges: Mapping[str, tuple[float, float]], asked: Asked, unseen: tuple[str, ...] = ()) -> list[Finding]:
+    """N and D outside the cells; of far ones `composed` speaks, but for ranges that the constants do not know."""
     found = []
     for name, value in (("N", asked.N), ("D", asked.D)):
         text, times = _distance(name, value, ranges.get(name))
-        if times > 1.0 and (times <= _evidence.AMBER_DISTANCE or ranges[name] == CELLS_N):
+        if times > 1.0 and (times <= _evidence.AMBER_DISTANCE or name in unseen):
             found.append(
                 Finding(
                     f"outside-{name}",

@@ -24,6 +24,8 @@ from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner, Table
 from forescale.planning._quantities import LossText, ParamsText, TokensText
 from forescale.planning._rules import SWEEP, Asked, Tuning
+from forescale.runs.derive import require_positive
+from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
 
@@ -62,6 +64,8 @@ def answer(grounds: Grounds, query: LearningRateQuery) -> Plan:
         RefusedError: the rule has no positive rate there, or no batch within the tokens.
     """
     _check(query)
+    if grounds.has("sweep"):
+        _in_tokens(grounds.tables["sweep"], query.context)
     asked = Asked(query.params, query.tokens, query.final_loss)
     chosen = _rules.tuning(grounds, asked, query.within)
     best, own = chosen.rate, chosen.batch
@@ -113,10 +117,7 @@ def answer(grounds: Grounds, query: LearningRateQuery) -> Plan:
         warnings=[*chosen.warnings, *_few_steps(of_estimate(steps))],
         assumptions=chosen.assumptions,
         answered=good,
-        at={
-            name: asked.columns(basis.surface.law, basis.surface.conventions) or {}
-            for name, basis in chosen.grounds.laws.items()
-        },
+        at={name: asked.place(basis.surface.law) for name, basis in chosen.grounds.laws.items()},
     )
 
 
@@ -137,6 +138,18 @@ def _check(query: LearningRateQuery) -> None:
                 f"batch = {format_short(batch)} tokens and context = {query.context:,}: less than one sequence",
                 "a batch of one sequence or more, in tokens",
                 f"batch={format_short(batch * query.context)} if {batch:,.0f} are sequences, or a lower context",
+            )
+        )
+
+
+def _in_tokens(sweep: Runs, context: int) -> None:
+    least = float(np.min(require_positive(sweep, "batch_tokens")["batch_tokens"]))
+    if least < context:
+        raise QueryError(
+            message(
+                f"context = {context:,} and batch_tokens of {least:,.6g} in the sweep: less than one sequence",
+                "batches in tokens, of one sequence or more",
+                "multiply batches that are counted in sequences by the context, or lower context",
             )
         )
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from forescale.core.columns import check_convention, convert_loss
-from forescale.core.errors import ColumnError, ConventionError, message
+from forescale.core.errors import ColumnError, ConventionError, DataError, message
+from forescale.runs._build import row_list
 from forescale.runs.table import Conventions, Runs
 
 FLOP_PER_PARAMETER_TOKEN = 6.0
@@ -106,6 +107,27 @@ def require(runs: Runs, *names: str) -> Runs:
                 )
             )
     return runs
+
+
+def require_positive(runs: Runs, *names: str) -> Runs:
+    """As `require`, every value finite and above zero.
+
+    Raises:
+        ColumnError: as `require`.
+        DataError: a value that is missing, infinite, zero or negative.
+    """
+    table = require(runs, *names)
+    for name in names:
+        bad = np.flatnonzero(~(np.isfinite(table[name]) & (table[name] > 0)))
+        if bad.size:
+            raise DataError(
+                message(
+                    f"{runs.source}: {name} is missing, zero or negative in {row_list(bad)}",
+                    "a positive finite number in every row",
+                    "correct the rows, or leave them out",
+                )
+            )
+    return table
 
 
 def convert(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from forescale.core.errors import DataError, message
 from forescale.core.streams import block_streams
 from forescale.fitting._estimator import Estimator, Options
-from forescale.runs.derive import require
+from forescale.runs.derive import require, require_positive
 from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
@@ -33,11 +33,8 @@ class State:
 
 def learn(runs: Runs, _: Options) -> State:
     """Means per batch first, the ratio last: a ratio of noisy numbers is biased, a ratio of means hardly."""
-    table = require(runs, "batch_tokens", "grad_norm_sq")
+    table = require_positive(runs, "batch_tokens", "grad_norm_sq")
     batch, norm = table["batch_tokens"], table["grad_norm_sq"]
-    for name, values in (("batch_tokens", batch), ("grad_norm_sq", norm)):
-        if not (np.isfinite(values) & (values > 0)).all():
-            raise DataError(message(f"a {name} that is missing, zero or negative", "positive finite numbers"))
     batches, place, count = np.unique(batch, return_inverse=True, return_counts=True)
     if batches.size < 2:
         raise DataError(message("gradient norms at one batch", "two batches or more, well apart"))
