@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +40,13 @@ def along(basis: Basis, few: Surface, C: float, window: tuple[float, float]) -> 
     best = frontier(few, budgets, window=window)
     low, high = band(best.loss, basis.level)
     return Frozen({"C": budgets, "N": best.N[0], "D": best.D[0], "loss": best.loss[0], "lower": low, "upper": high})
+
+
+def banded(x: Mapping[str, Array], name: str, values: Array, level: float) -> Frozen[str, Array]:
+    """A curve of values (B, k) over its axis `x`, with the band of its draws where there are any."""
+    lower, upper = band(values, level)
+    ends = {"lower": lower, "upper": upper} if len(values) > 1 else {}
+    return Frozen({**x, name: values[0], **ends})
 
 
 def band(values: Array, level: float) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from forescale.core.frozen import Frozen
 from forescale.core.quantity import format_short
 from forescale.numerics.optimum import root
-from forescale.planning._intervals import interval
+from forescale.planning._curves import banded
 from forescale.planning._joint import Choice, Line, Problem, least_budget, least_loss, line, payable, solved
 from forescale.planning._plan import Table
 from forescale.planning._service import Service
@@ -176,15 +176,6 @@ def curves(
     loss = np.where(np.isfinite(loss), loss, np.nan)
     best = np.stack([least_loss(along, spent * f) for f in factors], axis=1)
     return {
-        "size": _banded({"N": sizes[keep]}, "loss", loss[:, keep], level),
-        "frontier": _banded({f"budget ({currency})": budget * factors}, "loss", best, level),
+        "size": banded({"N": sizes[keep]}, "loss", loss[:, keep], level),
+        "frontier": banded({f"budget ({currency})": budget * factors}, "loss", best, level),
     }
-
-
-def _banded(x: dict[str, Array], name: str, values: Array, level: float) -> Frozen[str, Array]:
-    ends = [interval(values[:, j], level) for j in range(values.shape[1])]
-    found = {**x, name: values[0]}
-    if all(e is not None for e in ends) and ends:
-        found["lower"] = np.array([e[0] for e in ends if e is not None])
-        found["upper"] = np.array([e[1] for e in ends if e is not None])
-    return Frozen(found)

@@ -14,7 +14,8 @@ from forescale.core.frozen import Frozen
 from forescale.costs.shapes import family_width
 from forescale.laws.gemstones import best_width
 from forescale.numerics.optimum import Minimum, Where, minimise, root
-from forescale.planning._intervals import interval, of_estimate
+from forescale.planning._curves import banded
+from forescale.planning._intervals import of_estimate
 from forescale.planning._plan import Grounds, Table
 
 if TYPE_CHECKING:
@@ -229,6 +230,4 @@ def curves(asked: Asked, plan: Best, C: float, level: float) -> Frozen[str, Froz
     N = np.broadcast_to(plan.N[:, None], (plan.N.size, aspect.size))
     loss = asked.loss(asked.of_aspect(N, aspect), N, C)
     above = 100.0 * (loss / loss.min(axis=1, keepdims=True) - 1.0)
-    ends = [interval(column, level) or (np.nan, np.nan) for column in above.T]
-    band = {} if asked.grounds.rows == 1 else {"lower": np.array(ends)[:, 0], "upper": np.array(ends)[:, 1]}
-    return Frozen({"aspect": Frozen({"width / depth": aspect, "loss + %": above[0], **band})})
+    return Frozen({"aspect": banded({"width / depth": aspect}, "loss + %", above, level)})

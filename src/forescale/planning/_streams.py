@@ -17,7 +17,7 @@ from forescale.costs import serving
 from forescale.laws import find
 from forescale.laws._terms import equivalent
 from forescale.numerics.optimum import root
-from forescale.planning._intervals import interval
+from forescale.planning._curves import banded
 from forescale.planning._plan import Grounds, Table
 
 if TYPE_CHECKING:
@@ -172,14 +172,12 @@ class Asked:
         """What streams are worth, and their time against that of the single model."""
         number = np.geomspace(1.0, max(P, 16.0), 33)
         worth = self.grounds.param("loss", "k")[:, None] * np.log(number) + 1.0
-        ends = [interval(column, self.grounds.level) or (np.nan, np.nan) for column in worth.T]
-        band = {} if self.grounds.rows == 1 else {"lower": np.array(ends)[:, 0], "upper": np.array(ends)[:, 1]}
         batch = np.geomspace(1.0, 4096.0, 49)
         own = self.bill(N, P, batch).milliseconds
         rival = self.bill(float(self.factor(P)[0]) * N, 1.0, batch).milliseconds
         return Frozen(
             {
-                "worth": Frozen({"P": number, "factor": worth[0], **band}),
+                "worth": banded({"P": number}, "factor", worth, self.grounds.level),
                 "milliseconds": Frozen({"batch": batch, "streams": own, "single model": rival}),
             }
         )

@@ -27,7 +27,8 @@ from forescale.laws.routing import cutoff, dense_equivalent, routed_size, satura
 from forescale.numerics.optimum import minimise, root
 from forescale.planning._alone import first
 from forescale.planning._compose import composed, refused
-from forescale.planning._intervals import decided, expected, interval, of_estimate
+from forescale.planning._curves import banded
+from forescale.planning._intervals import decided, expected, of_estimate
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner, Table
 from forescale.planning._quantities import ParamsText
 from forescale.planning._show import show
@@ -270,15 +271,13 @@ class _Asked:
         """What experts are worth: against their number at N, and against N for three numbers."""
         number, sizes = np.geomspace(1.0, 1024.0, 41), N * np.geomspace(1e-2, 1e3, 41)
         worth = self.dense(np.full((self.grounds.rows, 1), N), number)
-        ends = [interval(column, self.grounds.level) or (np.nan, np.nan) for column in worth.T]
-        band = {} if self.grounds.rows == 1 else {"lower": np.array(ends)[:, 0], "upper": np.array(ends)[:, 1]}
         alone = replace(self, grounds=first(self.grounds))
         across = {
             f"{e} experts": alone.dense(sizes[None, :], np.array(float(e)))[0] / sizes for e in (8, 64, LARGEST)
         }
         return Frozen(
             {
-                "experts": Frozen({"experts": number, "dense N": worth[0], **band}),
+                "experts": banded({"experts": number}, "dense N", worth, self.grounds.level),
                 "worth": Frozen({"N": sizes, **across}),
             }
         )

@@ -24,6 +24,7 @@ from forescale.fitting._fit import Finding
 from forescale.planning import _evidence
 from forescale.planning._alone import first
 from forescale.planning._compose import composed, refused
+from forescale.planning._curves import banded
 from forescale.planning._frontier import Frontier, at, frontier, least_compute, of_law
 from forescale.planning._intervals import decided, expected, interval, of_estimate
 from forescale.planning._plan import Basis, Decided, Grounds, Part, Plan, Planner, Table
@@ -267,12 +268,7 @@ def _curves(basis: Basis, query: OneDialQuery, counted: str, level: float) -> di
         _, worth, _ = _judged(basis, n, d)
         found.append(_waste(worth, 6.0 * n * d))
     waste = np.stack(found, axis=1)
-    columns = {"depth": depths, "wasted": waste[0]}
-    ends = [interval(waste[:, j], level) for j in range(depths.size)]
-    if all(e is not None for e in ends):
-        columns["lower"] = np.array([e[0] for e in ends if e is not None])
-        columns["upper"] = np.array([e[1] for e in ends if e is not None])
-    return {"compute wasted by the dial (%)": Frozen(columns)}
+    return {"compute wasted by the dial (%)": banded({"depth": depths}, "wasted", waste, level)}
 
 
 def _warnings(query: OneDialQuery, wasted: Array, level: float) -> list[Finding]:
