@@ -11,8 +11,6 @@ mind picks the point on the curve; without any it is the critical batch, which t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +21,27 @@ from forescale.core.frozen import Frozen
 from forescale.core.quantity import Compute, format_short, parse_loss
 from forescale.costs.budget import price
 from forescale.fitting._fit import Finding
-from forescale.laws._terms import loss_batch
 from forescale.laws.critical_batch import batch_for_price, batch_for_steps, rate_of_batch, steps_to_level
 from forescale.laws.kaplan_steps import cheapest_loss, cheapest_size, least_steps
 from forescale.planning import _money
 from forescale.planning._compose import composed, refused
 from forescale.planning._intervals import decided, of_estimate
-from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner, Table
+from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner
 from forescale.planning._quantities import BudgetText, LossText, ParamsText, RateText, TokensText
 from forescale.planning._show import show
+from forescale.planning._trade import (
+    TRAJECTORY,
+    Ends,
+    along,
+    critical_at,
+    critical_part,
+    curve,
+    mistakes,
+    sizes,
+    trade,
+)
 
 Array = NDArray[np.float64]
-
-_FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-_TRAJECTORY = ("N_c", "alpha_N", "S_c", "alpha_S")
 
 
 class BatchQuery(BaseModel):
@@ -65,19 +70,6 @@ class BatchQuery(BaseModel):
         None, gt=0, description="a learning rate that was tuned, to carry to the batch, e.g. 6e-4"
     )
     lr_batch: TokensText | None = Field(None, description="batch at which lr was tuned, in tokens, e.g. 500K")
-
-
-@dataclass(frozen=True, eq=False)
-class _Ends:
-    """The two ends of the trade: (B,) critical batch and least steps (None where only their ratio is known)."""
-
-    critical: Array
-    steps: Array | None
-    grounds: Grounds
-    how: str
-    params: Array | None = None
-    target: float | Array | None = None
-    assumptions: list[str] = field(default_factory=list)
 
 
 @np.errstate(all="ignore")  # wild draws overflow; what is not finite is counted and said
@@ -143,12 +135,12 @@ def answer(grounds: Grounds, query: BatchQuery) -> Plan:
         decision=decision,
         binding=binding,
         tables=[
-            _trade(ends, query),
-            _mistakes(ends, of_estimate(batch)),
-            *_along(grounds, ends),
-            *_sizes(grounds, ends, query),
+            trade(ends, of_estimate(_token_dollars(ends, query)), query.step_seconds),
+            mistakes(ends, of_estimate(batch)),
+            *along(grounds, ends),
+            *sizes(grounds, ends, query.params),
         ],
-        curves=_curve(ends),
+        curves=curve(ends),
         warnings=_warnings(ends, of_estimate(batch)),
         assumptions=[
             "The learning rate is tuned, or scaled, for every batch; steps take the same time at every batch.",
@@ -197,7 +189,7 @@ def _check(query: BatchQuery) -> None:
             raise QueryError(message(f"{name} without {' and '.join(lacking)}", f"{name} and {' and '.join(needed)}"))
 
 
-def _ends(grounds: Grounds, query: BatchQuery) -> _Ends:
+def _ends(grounds: Grounds, query: BatchQuery) -> Ends:
     """The ends of the trade: from runs at several batches, else from gradient norms, else from the loss."""
     if grounds.has("steps"):
         for name in ("target", "budget"):
@@ -211,7 +203,7 @@ def _ends(grounds: Grounds, query: BatchQuery) -> _Ends:
                 )
         params = None if query.params is None else np.full(grounds.rows, query.params)
         unused = ["The gradient norms are not used: the runs measure the critical batch itself."]
-        return _Ends(
+        return Ends(
             grounds.param("steps", "B_crit"),
             grounds.param("steps", "S_min"),
             _only(grounds, "steps"),
@@ -243,7 +235,7 @@ def _ends(grounds: Grounds, query: BatchQuery) -> _Ends:
         target = _loss_of(grounds, spend.flop)
         said += [*([] if isinstance(query.budget, Compute) else [spend.how]), *spend.assumptions]
     if target is not None:
-        p = {name: grounds.param("trajectory", name) for name in _TRAJECTORY}
+        p = {name: grounds.param("trajectory", name) for name in TRAJECTORY}
         least = cheapest_size(target, p["N_c"], p["alpha_N"], p["alpha_S"])
         params = least if query.params is None else np.full(grounds.rows, query.params)
         steps = least_steps(target, params, **p)
@@ -259,30 +251,18 @@ def _ends(grounds: Grounds, query: BatchQuery) -> _Ends:
         else:
             said.append("Intervals of the critical batch: norms resampled within each batch, seed 0.")
         kept = _only(grounds, *used, tables=("noise",))
-        return _Ends(noise, steps, kept, "from gradient norms", params, target, said)
+        return Ends(noise, steps, kept, "from gradient norms", params, target, said)
     assert target is not None  # noqa: S101 - checked above
-    part = _critical_part(grounds)
+    part = critical_part(grounds)
     kept = _only(grounds, *dict.fromkeys((part, *used)))
-    return _Ends(_critical(grounds, target), steps, kept, "by its law of the loss", params, target, said)
+    return Ends(critical_at(grounds, target), steps, kept, "by its law of the loss", params, target, said)
 
 
 def _loss_of(grounds: Grounds, flop: float) -> Array:
     """(B,) the least loss of a budget at the critical batch."""
-    part = _critical_part(grounds)
-    p = {name: grounds.param("trajectory", name) for name in _TRAJECTORY}
+    part = critical_part(grounds)
+    p = {name: grounds.param("trajectory", name) for name in TRAJECTORY}
     return np.asarray(cheapest_loss(flop, **p, **{name: grounds.param(part, name) for name in ("B_star", "alpha_B")}))
-
-
-def _critical_part(grounds: Grounds) -> str:
-    """A fit of kaplan-steps knows the critical batch of its own runs: better than published constants."""
-    own = grounds.law("trajectory").id == "kaplan-steps"
-    return "trajectory" if own and "critical" in grounds.defaulted else "critical"
-
-
-def _critical(grounds: Grounds, loss: Any) -> Array:
-    """(B,) critical batch at a loss."""
-    part = _critical_part(grounds)
-    return np.asarray(loss_batch(loss, grounds.param(part, "B_star"), grounds.param(part, "alpha_B")))
 
 
 def _only(grounds: Grounds, *names: str, tables: tuple[str, ...] = ()) -> Grounds:
@@ -295,7 +275,7 @@ def _only(grounds: Grounds, *names: str, tables: tuple[str, ...] = ()) -> Ground
     )
 
 
-def _never(ends: _Ends) -> Exception:
+def _never(ends: Ends) -> Exception:
     if ends.target is not None and ends.params is not None and ends.steps is not None:
         return refused(
             f"{format_short(of_estimate(ends.params), 'parameters')} parameters never reach a loss of "
@@ -313,7 +293,7 @@ def _never(ends: _Ends) -> Exception:
 # ------------------------------------------------------------------------------------------------ which batch
 
 
-def _chosen(ends: _Ends, query: BatchQuery) -> tuple[Array, str]:
+def _chosen(ends: Ends, query: BatchQuery) -> tuple[Array, str]:
     """(B,) batch, and what binds."""
     timed = [name for name in ("deadline_hours", "hour_price", "step_seconds", "rate") if getattr(query, name)]
     if timed and ends.steps is None:
@@ -341,7 +321,7 @@ def _chosen(ends: _Ends, query: BatchQuery) -> tuple[Array, str]:
     return ends.critical, "nothing: the critical batch, twice the least of steps and of tokens"
 
 
-def _token_dollars(ends: _Ends, query: BatchQuery) -> Array:
+def _token_dollars(ends: Ends, query: BatchQuery) -> Array:
     """(B,) dollars of compute for one token; NaN without a rate."""
     if query.rate is None:
         return np.full_like(ends.critical, np.nan)
@@ -354,7 +334,7 @@ def _token_dollars(ends: _Ends, query: BatchQuery) -> Array:
     return 6.0 * ends.params * (paid.dollars or math.nan) / 1e21
 
 
-def _dollars(ends: _Ends, query: BatchQuery, batch: Array) -> dict[str, Decided]:
+def _dollars(ends: Ends, query: BatchQuery, batch: Array) -> dict[str, Decided]:
     """What the compute costs, and the waiting where an hour of it has a price."""
     if query.rate is None or ends.steps is None:
         return {}
@@ -367,7 +347,7 @@ def _dollars(ends: _Ends, query: BatchQuery, batch: Array) -> dict[str, Decided]
     return found
 
 
-def _rates(grounds: Grounds, ends: _Ends, query: BatchQuery, batch: Array) -> dict[str, Decided]:
+def _rates(grounds: Grounds, ends: Ends, query: BatchQuery, batch: Array) -> dict[str, Decided]:
     """The learning rate at the chosen batch: by a fit of lr-batch, or carried over from a tuned one."""
     if grounds.has("rate"):
         if query.lr is not None:
@@ -384,122 +364,17 @@ def _rates(grounds: Grounds, ends: _Ends, query: BatchQuery, batch: Array) -> di
     }
 
 
-# ------------------------------------------------------------------------------------------------------- the tables
+# ------------------------------------------------------------------------------------------------ what must be said
 
 
-def _trade(ends: _Ends, query: BatchQuery) -> Table:
-    """Steps, tokens, time and dollars along the curve."""
-    critical = of_estimate(ends.critical)
-    steps = math.nan if ends.steps is None else of_estimate(ends.steps)
-    token = of_estimate(_token_dollars(ends, query))
-    lines: list[tuple[float | str | None, ...]] = []
-    for factor in _FACTORS:
-        over, more = 1.0 + 1.0 / factor, 1.0 + factor
-        line: list[float | str | None] = [factor, factor * critical, over, more]
-        if ends.steps is not None:
-            line += [steps * over, steps * critical * more]
-        if ends.steps is not None and query.step_seconds is not None:
-            line.append(steps * over * query.step_seconds / 3600.0)
-        if ends.steps is not None and math.isfinite(token):
-            line.append(steps * critical * more * token)
-        lines.append(tuple(line))
-    columns = [("batch / critical", "x"), ("batch", "tokens"), ("steps / fewest", "x"), ("tokens / fewest", "x")]
-    if ends.steps is not None:
-        columns += [("steps", "count"), ("tokens", "tokens")]
-    if ends.steps is not None and query.step_seconds is not None:
-        columns.append(("hours", ""))
-    if ends.steps is not None and math.isfinite(token):
-        columns.append(("dollars of compute", "dollars"))
-    return Table(
-        "alternatives",
-        "Time against compute",
-        tuple(columns),
-        tuple(lines),
-        "Every row reaches the same loss; each is best for some price of time.",
-    )
-
-
-def _mistakes(ends: _Ends, batch: float) -> Table:
-    """What the chosen batch takes if the critical one is another."""
-    critical = of_estimate(ends.critical)
-    lines = tuple(
-        (factor, factor * critical, 1.0 + factor * critical / batch, 1.0 + batch / (factor * critical))
-        for factor in (0.25, 0.5, 1.0, 2.0, 4.0)
-    )
-    return Table(
-        "sensitivity",
-        "What this batch takes if the critical one is another",
-        (("true / assumed", "x"), ("critical batch", "tokens"), ("steps / fewest", "x"), ("tokens / fewest", "x")),
-        lines,
-        "The noise scale of a gradient gives the order of the critical batch: a factor of two is no surprise.",
-    )
-
-
-def _along(grounds: Grounds, ends: _Ends) -> list[Table]:
-    """The critical batch on the way to the target: it grows as the loss falls."""
-    if ends.target is None or ends.params is None or ends.grounds.tables:
-        return []
-    p = {name: grounds.param("trajectory", name)[:1] for name in _TRAJECTORY}
-    lines: list[tuple[float | str | None, ...]] = []
-    for factor in (2.0, 1.5, 1.25, 1.1, 1.05, 1.0):
-        loss = factor * of_estimate(ends.target)
-        steps = of_estimate(least_steps(loss, ends.params[:1], **p))
-        lines.append((loss, of_estimate(_critical(grounds, loss)), steps))
-    return [
-        Table(
-            "along",
-            "The critical batch on the way",
-            (("loss", "loss"), ("critical batch", "tokens"), ("fewest steps to there", "count")),
-            tuple(lines),
-            "A batch that grows with it wastes least; one batch for the whole run is too large early on.",
-        )
-    ]
-
-
-def _sizes(grounds: Grounds, ends: _Ends, query: BatchQuery) -> list[Table]:
-    """The same loss with other sizes, each at the critical batch."""
-    if ends.target is None or ends.steps is None:
-        return []
-    p = {name: grounds.param("trajectory", name)[:1] for name in _TRAJECTORY}
-    target = of_estimate(ends.target)
-    least = of_estimate(cheapest_size(target, p["N_c"], p["alpha_N"], p["alpha_S"]))
-    critical = of_estimate(ends.critical)
-    sizes = sorted({*(least * f for f in (0.7, 1.0, 1.5, 2.0, 4.0)), *([query.params] if query.params else [])})
-    base = 12.0 * least * critical * of_estimate(least_steps(target, least, **p))
-    lines: list[tuple[float | str | None, ...]] = []
-    for size in sizes:
-        steps = 2.0 * of_estimate(least_steps(target, size, **p))
-        tokens = steps * critical
-        lines.append((size, steps, tokens, 6.0 * size * tokens, 6.0 * size * tokens / base))
-    return [
-        Table(
-            "sizes",
-            "The same loss with other sizes, at the critical batch",
-            (("N", "parameters"), ("steps", "count"), ("tokens", "tokens"), ("C", "FLOP"), ("C / least", "x")),
-            tuple(lines),
-            "Larger models take fewer steps: where time counts, go beyond the size of least compute.",
-        )
-    ]
-
-
-def _curve(ends: _Ends) -> dict[str, Frozen[str, Array]]:
-    factors = np.geomspace(1 / 30, 30, 61)
-    scale = 1.0 if ends.steps is None else of_estimate(ends.steps)
-    tokens = 1.0 if ends.steps is None else scale * of_estimate(ends.critical)
-    names = ("steps / fewest", "tokens / fewest") if ends.steps is None else ("steps", "tokens")
-    return {
-        "time against data": Frozen({names[0]: scale * (1 + 1 / factors), names[1]: tokens * (1 + factors)}),
-    }
-
-
-def _asked_at(ends: _Ends) -> dict[str, dict[str, float]]:
+def _asked_at(ends: Ends) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     if "trajectory" in ends.grounds.laws and ends.params is not None:
         found["trajectory"] = {"N": of_estimate(ends.params)}
     return found
 
 
-def _warnings(ends: _Ends, batch: float) -> list[Finding]:
+def _warnings(ends: Ends, batch: float) -> list[Finding]:
     found = []
     critical = of_estimate(ends.critical)
     if batch > 4.0 * critical:
