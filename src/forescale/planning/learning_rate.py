@@ -22,8 +22,9 @@ from forescale.planning import _rules
 from forescale.planning._compose import composed, refused
 from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner, Table
+from forescale.planning._published_rules import Asked, table
 from forescale.planning._quantities import LossText, ParamsText, TokensText
-from forescale.planning._rules import SWEEP, Asked, Tuning
+from forescale.planning._rules import SWEEP, Tuning
 from forescale.runs.derive import require_positive
 from forescale.runs.table import Runs
 
@@ -110,7 +111,7 @@ def answer(grounds: Grounds, query: LearningRateQuery) -> Plan:
         tables=(
             _mistakes(chosen),
             _usual(chosen, query),
-            _rules.table(chosen, asked, query.context),
+            table(of_estimate(best), of_estimate(own), _shape(chosen), asked),
             _sweep(rate, batch),
         ),
         curves=_curves(chosen, rate, batch, level),
@@ -171,6 +172,11 @@ def _given_up(chosen: Tuning, share: Array, level: float, meaning: str) -> Decid
 # ------------------------------------------------------------------------------------------------------- the tables
 
 
+def _shape(chosen: Tuning) -> dict[str, float]:
+    """The shape of the valley by the estimate."""
+    return {name: of_estimate(values) for name, values in chosen.shape.items()}
+
+
 def _percent(chosen: Tuning, rate: float, batch: float) -> float:
     """Loss given away, in per cent, where rate and batch are these multiples of the best, by the estimate."""
     return 100.0 * of_estimate(cost(chosen.shape, rate, batch))
@@ -202,7 +208,7 @@ def _usual(chosen: Tuning, query: LearningRateQuery) -> Table:
     """Batches of powers of two sequences, each with the rate that belongs to it, in two digits."""
     best, own = of_estimate(chosen.rate), of_estimate(chosen.batch)
     middle = round(np.log2(max(own / query.context, 1.0)))
-    shape = {name: of_estimate(values) for name, values in chosen.shape.items()}
+    shape = _shape(chosen)
     lines: list[tuple[float | str | None, ...]] = []
     for power in range(max(middle - 2, 0), middle + 3):
         batch = float(2**power * query.context)
