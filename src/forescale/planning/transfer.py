@@ -10,7 +10,6 @@ rule: what changes with them is listed, not hidden.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -20,18 +19,22 @@ from pydantic import BaseModel, ConfigDict, Field
 from forescale.core.errors import QueryError, message
 from forescale.core.frozen import Frozen
 from forescale.core.quantity import format_short
-from forescale.costs.transformer import Shape, count
 from forescale.fitting._fit import Finding
 from forescale.laws.transfer import MUP, Scaling, decay_power, decay_steps
 from forescale.planning._compose import composed, refused
 from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner, Table
 from forescale.planning._quantities import TokensText
+from forescale.planning._widths import Model, Tensor, horizon, nearest, settings, shapes, to_check
 
 Array = NDArray[np.float64]
 
 SETTLED = 3.0
 """Forgetting times of AdamW that a run must be longer than before its spectra stand at their steady state."""
+
+
+STEEPEST = 3.0
+"""Power of width in the decay beyond which a fit of the spectrum is not believed; published is 0.5."""
 
 
 class TransferQuery(BaseModel):
@@ -101,50 +104,6 @@ class TransferQuery(BaseModel):
     batch: TokensText | None = Field(None, description="batch of the target, in tokens, e.g. 2M")
 
 
-STEEPEST = 3.0
-"""Power of width in the decay beyond which a fit of the spectrum is not believed; published is 0.5."""
-
-
-@dataclass(frozen=True)
-class _Model:
-    """Proxy or target."""
-
-    width: int
-    depth: int
-    heads: int
-    d_ff: int
-    tokens: float | None
-    batch: float | None
-
-    @property
-    def d_head(self) -> float:
-        return self.width / self.heads
-
-    @property
-    def steps(self) -> float | None:
-        """Optimiser steps of the run."""
-        return None if self.tokens is None or self.batch is None else self.tokens / self.batch
-
-    def params(self, vocab: int, tied: bool) -> int:
-        """Parameters without embeddings: two feed-forward matrices, no biases."""
-        shape = Shape(
-            self.depth, self.width, self.heads, self.heads, self.d_ff, vocab, 2048, tied, gated_mlp=False,
-            head_dim=max(int(self.d_head), 1),
-        )  # fmt: skip
-        return count(shape, "non-embedding")
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    """Settings of one kind of tensor in the target; a std of NaN is none of its own."""
-
-    what: str
-    rate: float
-    std: float
-    multiplier: float
-    decays: bool
-
-
 @np.errstate(all="ignore")  # wild draws overflow; what is not finite is counted and said
 def answer(grounds: Grounds, query: TransferQuery) -> Plan:
     """The table of settings.
@@ -192,7 +151,7 @@ def answer(grounds: Grounds, query: TransferQuery) -> Plan:
     decision["params"] = Decided(
         float(target.params(query.vocab, query.tied)), None, None, "parameters", "parameters without embeddings"
     )
-    warnings = [*_beyond(query, proxy, target), *_settled(query, proxy, target, lr, of_estimate(product))]
+    warnings = [*_beyond(proxy, target), *_settled(query, proxy, target, lr, of_estimate(product))]
     return composed(
         grounds,
         planner,
@@ -206,11 +165,11 @@ def answer(grounds: Grounds, query: TransferQuery) -> Plan:
         decision=decision,
         binding="width: what would change with it stands still",
         tables=[
-            _table(tensors, of_estimate(decay)),
+            settings(tensors, of_estimate(decay)),
             _wrong(query, proxy, target, *(of_estimate(v) for v in (b, c, w, wide))),
-            _shapes(query, proxy, target),
-            *_horizon(proxy, target, query),
-            _to_check(),
+            shapes(proxy, target, query.vocab, query.tied),
+            *horizon(proxy, target),
+            to_check(),
         ],
         curves=_curve(query, proxy.width, target.width, wide, level),
         warnings=warnings,
@@ -276,14 +235,14 @@ def _possible(power: float, product: float) -> None:
         )
 
 
-def _models(query: TransferQuery) -> tuple[_Model, _Model]:
+def _models(query: TransferQuery) -> tuple[Model, Model]:
     proxy_heads = query.proxy_heads or max(query.proxy_width // 64, 1)
     if query.proxy_width % proxy_heads:
         raise QueryError(
             message(
                 f"proxy_width = {query.proxy_width} is no multiple of proxy_heads = {proxy_heads}",
                 "heads that divide the width",
-                f"proxy_heads={_nearest(query.proxy_width, proxy_heads)}",
+                f"proxy_heads={nearest(query.proxy_width, proxy_heads)}",
             )
         )
     d_head = query.proxy_width // proxy_heads
@@ -294,28 +253,21 @@ def _models(query: TransferQuery) -> tuple[_Model, _Model]:
             message(
                 f"width = {query.width} is no multiple of heads = {heads}",
                 "heads that divide the width",
-                f"heads={_nearest(query.width, heads)}, or width={whole * max(round(query.width / whole), 1)}",
+                f"heads={nearest(query.width, heads)}, or width={whole * max(round(query.width / whole), 1)}",
             )
         )
     depth = query.proxy_depth or query.depth or 12
     proxy_ff = query.proxy_d_ff or 4 * query.proxy_width
     d_ff = query.d_ff or round(proxy_ff * query.width / query.proxy_width)
-    proxy = _Model(query.proxy_width, depth, proxy_heads, proxy_ff, query.proxy_tokens, query.proxy_batch)
-    target = _Model(
+    proxy = Model(query.proxy_width, depth, proxy_heads, proxy_ff, query.proxy_tokens, query.proxy_batch)
+    target = Model(
         query.width, query.depth or depth, heads, d_ff,
         query.tokens or query.proxy_tokens, query.batch or query.proxy_batch,
     )  # fmt: skip
     return proxy, target
 
 
-def _nearest(width: int, heads: int) -> int:
-    """The divisor of a width that is next to a number of heads."""
-    down = next((k for k in range(min(heads, width), 0, -1) if width % k == 0), 1)
-    up = next((k for k in range(heads, min(2 * heads, width) + 1) if width % k == 0), down)
-    return min(down, up, key=lambda k: abs(k - heads))
-
-
-def _tensors(query: TransferQuery, proxy: _Model, target: _Model) -> dict[str, _Tensor]:
+def _tensors(query: TransferQuery, proxy: Model, target: Model) -> dict[str, Tensor]:
     """Kind -> its settings."""
     m, ff = target.width / proxy.width, target.d_ff / proxy.d_ff
     attended = target.heads * target.d_head / (proxy.heads * proxy.d_head)
@@ -324,8 +276,8 @@ def _tensors(query: TransferQuery, proxy: _Model, target: _Model) -> dict[str, _
     std_ff = query.std_matrix or proxy.d_ff**-0.5
     head = MUP["head with multiplier" if query.head == "multiplier" else "head"]
 
-    def line(what: str, kind: Scaling, ratio: float, rate: float, first: float) -> _Tensor:
-        return _Tensor(
+    def line(what: str, kind: Scaling, ratio: float, rate: float, first: float) -> Tensor:
+        return Tensor(
             what,
             rate * ratio**kind.rate,
             first * ratio ** (0.5 * kind.variance),
@@ -356,20 +308,7 @@ def _tensors(query: TransferQuery, proxy: _Model, target: _Model) -> dict[str, _
 # ------------------------------------------------------------------------------------------------------- the tables
 
 
-def _table(tensors: dict[str, _Tensor], decay: float) -> Table:
-    """The settings of every kind of tensor."""
-    return Table(
-        "tensors",
-        "Settings of the target by tensor",
-        (("tensor", ""), ("learning rate", ""), ("initial std", ""), ("multiplier", ""), ("weight decay", "")),
-        tuple(
-            (one.what, one.rate, one.std, one.multiplier, decay if one.decays else 0.0) for one in tensors.values()
-        ),
-        "Multipliers stand next to those of the proxy. A head that starts at zero does so at every width.",
-    )
-
-
-def _wrong(query: TransferQuery, proxy: _Model, target: _Model, b: float, c: float, w: float, chosen: float) -> Table:
+def _wrong(query: TransferQuery, proxy: Model, target: Model, b: float, c: float, w: float, chosen: float) -> Table:
     """How far the top singular value drifts under other rules of the decay, and what AdamW then remembers."""
     m = target.width / proxy.width
     shift = 0.0 if query.decay == "times-rate" else -1.0
@@ -409,65 +348,6 @@ def _wrong(query: TransferQuery, proxy: _Model, target: _Model, b: float, c: flo
     )
 
 
-def _shapes(query: TransferQuery, proxy: _Model, target: _Model) -> Table:
-    lines = tuple(
-        (name, one.width, one.depth, one.heads, one.d_head, one.d_ff, float(one.params(query.vocab, query.tied)))
-        for name, one in (("proxy", proxy), ("target", target))
-    )
-    return Table(
-        "shapes",
-        "Proxy and target",
-        (
-            ("model", ""), ("width", "count"), ("depth", "count"), ("heads", "count"), ("head size", "count"),
-            ("feed-forward", "count"), ("N without embeddings", "parameters"),
-        ),
-        lines,
-        "Two feed-forward matrices, no biases.",
-    )  # fmt: skip
-
-
-def _horizon(proxy: _Model, target: _Model, query: TransferQuery) -> list[Table]:
-    """What other rules say where tokens or batch change too; muP says nothing."""
-    lines: list[tuple[float | str | None, ...]] = []
-    if proxy.tokens and target.tokens and proxy.tokens != target.tokens:
-        ratio = target.tokens / proxy.tokens
-        lines.append(("tokens, batch as it is best (Li et al. 2025): D^.307", ratio, ratio**0.307))
-        lines.append(("tokens, same batch (Bjorck et al. 2024): D^-.32", ratio, ratio**-0.32))
-    if proxy.batch and target.batch and proxy.batch != target.batch:
-        ratio = target.batch / proxy.batch
-        lines.append(("batch, Adam: root of the batch", ratio, math.sqrt(ratio)))
-    if not lines:
-        return []
-    return [
-        Table(
-            "horizon",
-            "Factors on all learning rates that the plan does not apply",
-            (("what changes", ""), ("target / proxy", "x"), ("factor", "x")),
-            tuple(lines),
-            ("The rules for tokens disagree in sign: t" if len(lines) > 1 else "T")
-            + "une the proxy at the batch of the target, at two horizons or more.",
-        )
-    ]
-
-
-def _to_check() -> Table:
-    return Table(
-        "checks",
-        "What should not change with width",
-        (("measure", ""), ("expected slope in log width", ""), ("if not", "")),
-        (
-            (
-                "size of each layer's output after a few steps, less that at the start",
-                0.0,
-                "a rate or multiplier is off",
-            ),
-            ("top singular value of each matrix, late in training", 0.0, "give the slope: slope=..."),
-            ("best learning rate of the proxies, as given here", 0.0, "a larger proxy; longer runs"),
-        ),
-        "Three widths of a small model show it within minutes.",
-    )
-
-
 def _curve(query: TransferQuery, proxy: int, width: int, power: Array, level: float) -> dict[str, Frozen[str, Array]]:
     low, high = min(proxy, width), max(proxy, width)
     widths = np.geomspace(low, 4.0 * high, 33)
@@ -486,7 +366,7 @@ def _curve(query: TransferQuery, proxy: int, width: int, power: Array, level: fl
 # ------------------------------------------------------------------------------------------------ what must be said
 
 
-def _beyond(query: TransferQuery, proxy: _Model, target: _Model) -> list[Finding]:
+def _beyond(proxy: Model, target: Model) -> list[Finding]:
     found = []
     ratio = target.width / proxy.width
     if not 1 / 16 <= ratio <= 16:
@@ -534,7 +414,7 @@ def _beyond(query: TransferQuery, proxy: _Model, target: _Model) -> list[Finding
     return found
 
 
-def _settled(query: TransferQuery, proxy: _Model, target: _Model, lr: float, product: float) -> list[Finding]:
+def _settled(query: TransferQuery, proxy: Model, target: Model, lr: float, product: float) -> list[Finding]:
     """Whether the runs are long enough for a steady state, and how its time grows."""
     if query.weight_decay == 0:
         return [
