@@ -9,8 +9,7 @@ loss takes; for several models, fitted to small sets, it says which one to take 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,22 +20,20 @@ from forescale.core.frozen import Frozen
 from forescale.core.quantity import format_short, parse_loss
 from forescale.fitting._fit import Finding
 from forescale.fitting.surface import surface
-from forescale.laws.rectified import knee, needed
+from forescale.laws.rectified import needed
 from forescale.planning import _evidence
 from forescale.planning._compose import composed, refused
-from forescale.planning._intervals import decided, expected, interval, of_estimate
-from forescale.planning._plan import Basis, Decided, Expected, Grounds, Part, Plan, Planner, Table
+from forescale.planning._intervals import decided, expected, of_estimate
+from forescale.planning._plan import Basis, Decided, Expected, Grounds, Part, Plan, Planner
 from forescale.planning._quantities import LossText, TokensText
 from forescale.planning._show import show
+from forescale.planning._tuned_models import Curve, crossings, drawn, ladder, models, score
 from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
 
 MOST = 40
 """Candidate models that can be given as fits."""
-
-_SHOWN = 6
-"""Models that the chart shows."""
 
 
 class FineTuningQuery(BaseModel):
@@ -48,29 +45,6 @@ class FineTuningQuery(BaseModel):
     examples: TokensText | None = Field(None, description="examples that there will be, e.g. 1M")
     most_examples: TokensText | None = Field(None, description="most examples that can be had, e.g. 500K")
     example_price: float | None = Field(None, gt=0, description="dollars that one example costs, e.g. 0.05")
-
-
-@dataclass(frozen=True, eq=False)
-class _Curve:
-    """One model: its ground, and the parameters of its curve (B,)."""
-
-    name: str
-    basis: Basis
-    params: Mapping[str, Array]
-
-    def loss(self, D: Array) -> Array:
-        """(B, k) at k sizes."""
-        return self.basis.surface.loss(D=D)
-
-    @property
-    def knee(self) -> Array:
-        """(B,) examples at which the pre-power phase ends."""
-        return np.asarray(knee(self.params["D_l"], self.params["beta"]))
-
-    @property
-    def seen(self) -> float:
-        """Most examples of the fit; NaN when unknown."""
-        return float(self.basis.surface.fitted_range.get("D", (math.nan, math.nan))[1])
 
 
 @np.errstate(all="ignore")  # wild draws overflow; what is not finite is counted and said
@@ -128,11 +102,11 @@ def answer(grounds: Grounds, query: FineTuningQuery) -> Plan:
         expected={"loss": _expected(best.basis, unit, size)},
         binding=binding,
         tables=[
-            *_models(order, target, query.examples, unit),
-            *_crossings(curves, size),
-            _ladder(best, target, size),
+            *models(order, target, query.examples, unit),
+            *crossings(curves, size),
+            ladder(best, target, size),
         ],
-        curves=_lines(order, size, level),
+        curves=drawn(order, size, level),
         warnings=warnings,
         assumptions=[
             "One task, one recipe of fine-tuning, one curve for each model: nothing carries over to another.",
@@ -158,7 +132,7 @@ def answer(grounds: Grounds, query: FineTuningQuery) -> Plan:
 # ------------------------------------------------------------------------------------------------------- the curves
 
 
-def _curves(grounds: Grounds) -> list[_Curve]:
+def _curves(grounds: Grounds) -> list[Curve]:
     """The candidate models: fits that were given, or one fit for each model of a table."""
     found = [_curve(f"model {i + 1}", basis) for i, basis in enumerate(grounds.each("curve"))]
     if grounds.has("sweep"):
@@ -174,14 +148,14 @@ def _curves(grounds: Grounds) -> list[_Curve]:
     return found
 
 
-def _curve(name: str, basis: Basis) -> _Curve:
+def _curve(name: str, basis: Basis) -> Curve:
     runs = None if basis.fit is None else basis.fit.runs
     if runs is not None and "model" in runs.labels and len(runs.group_codes("model")[1]) == 1:
         name = runs.group_codes("model")[1][0]
-    return _Curve(name, basis, {p: v[:, 0] for p, v in basis.surface.params.items()})
+    return Curve(name, basis, {p: v[:, 0] for p, v in basis.surface.params.items()})
 
 
-def _fitted(table: Runs, draws: int) -> list[_Curve]:
+def _fitted(table: Runs, draws: int) -> list[Curve]:
     """One fit of the rectified law for each model of a table.
 
     Raises:
@@ -220,33 +194,26 @@ def _fitted(table: Runs, draws: int) -> list[_Curve]:
     return [_curve(name, Basis(surface(one, draws=draws), one, one.sigma)) for name, one in zip(names, fits)]
 
 
-def _score(curve: _Curve, target: float | None, examples: float | None) -> Array:
-    """(B,) what ranks the models: examples for the target, or loss at the examples."""
-    if target is not None:
-        return np.asarray(needed(target, **curve.params))
-    return curve.loss(np.array([examples or math.nan]))[:, 0]
-
-
-def _ranked(curves: list[_Curve], target: float | None, examples: float | None) -> list[_Curve]:
+def _ranked(curves: list[Curve], target: float | None, examples: float | None) -> list[Curve]:
     """Best first; models without an answer last."""
 
-    def key(curve: _Curve) -> float:
-        value = of_estimate(_score(curve, target, examples))
+    def key(curve: Curve) -> float:
+        value = of_estimate(score(curve, target, examples))
         return math.inf if math.isnan(value) else value
 
     return sorted(curves, key=key)
 
 
-def _share_best(order: list[_Curve], target: float | None, examples: float | None) -> float:
+def _share_best(order: list[Curve], target: float | None, examples: float | None) -> float:
     """Share of draws in which the first model is best; fits are independent, so any pairing of draws is as good."""
-    scores = [_score(curve, target, examples)[1:] for curve in order]
+    scores = [score(curve, target, examples)[1:] for curve in order]
     count = min((len(s) for s in scores if len(s)), default=0)
     if not count:
         return math.nan
     # A model without draws stands with its estimate.
     table = np.stack(
         [
-            s[:count] if len(s) else np.full(count, of_estimate(_score(curve, target, examples)))
+            s[:count] if len(s) else np.full(count, of_estimate(score(curve, target, examples)))
             for s, curve in zip(scores, order)
         ]
     )
@@ -254,7 +221,7 @@ def _share_best(order: list[_Curve], target: float | None, examples: float | Non
     return float(np.mean(np.argmin(table, axis=0) == 0))
 
 
-def _can(best: _Curve, target: float, size: float, count: int) -> None:
+def _can(best: Curve, target: float, size: float, count: int) -> None:
     start = of_estimate(best.params["E"] + best.params["B"] / best.params["D_l"])
     who = "the model" if count == 1 else f"none of {count} models"
     if math.isinf(size):
@@ -292,7 +259,7 @@ def _held(query: FineTuningQuery, sizes: Array, target: float | None) -> tuple[s
     return f"most_examples = {format_short(most)}", np.full_like(sizes, most), text
 
 
-def _decision(best: _Curve, query: FineTuningQuery, sizes: Array, level: float) -> dict[str, Decided]:
+def _decision(best: Curve, query: FineTuningQuery, sizes: Array, level: float) -> dict[str, Decided]:
     p = best.params
     raised = sizes ** p["beta"]
     found = {
@@ -313,114 +280,10 @@ def _expected(basis: Basis, unit: str, size: float) -> Expected:
     return expected(basis, unit, _evidence.labelled("loss there", unit), D=size)
 
 
-# ------------------------------------------------------------------------------------------------------- the tables
-
-
-def _models(order: list[_Curve], target: float | None, examples: float | None, unit: str) -> list[Table]:
-    """Every model: its loss or its examples, with the interval."""
-    if len(order) == 1:
-        return []
-    kind = "samples" if target is not None else unit
-    lines: list[tuple[float | str | None, ...]] = []
-    for curve in order:
-        score = _score(curve, target, examples)
-        low, high = interval(score, curve.basis.level) or (None, None)
-        middle = of_estimate(curve.knee)
-        lines.append(
-            (
-                curve.name,
-                of_estimate(score),
-                low,
-                high,
-                middle,
-                of_estimate(curve.params["E"]),
-                "all before the knee" if middle > curve.seen else "",
-            )
-        )
-    what = "examples" if target is not None else "loss"
-    return [
-        Table(
-            "alternatives",
-            "The models, best first",
-            (
-                ("model", ""), (what, kind), ("from", kind), ("to", kind),
-                ("knee", "samples"), ("floor", unit), ("data", ""),
-            ),
-            tuple(lines),
-            "Models whose intervals overlap that of the first are not told apart: fine-tune them on larger sets.",
-        )
-    ]  # fmt: skip
-
-
-def _crossings(curves: list[_Curve], size: float) -> list[Table]:
-    """Which model is best at which size of the set, by the estimates."""
-    if len(curves) == 1:
-        return []
-    least = min((c.basis.surface.fitted_range.get("D", (size, size))[0] for c in curves), default=size)
-    sizes = np.geomspace(least, 10.0 * max(size, least), 400)
-    losses = np.stack([curve.loss(sizes)[0] for curve in curves])
-    first = np.argmin(np.where(np.isnan(losses), np.inf, losses), axis=0)
-    starts = np.concatenate([[0], 1 + np.flatnonzero(np.diff(first))])
-    lines = tuple((float(sizes[i]), curves[int(first[i])].name, float(losses[first[i], i])) for i in starts)
-    return [
-        Table(
-            "crossings",
-            "Which model is best from how many examples on",
-            (("from", "samples"), ("model", ""), ("loss", "loss")),
-            lines,
-            "By the estimates: a model that is best on a small set need not be on a large one.",
-        )
-    ]
-
-
-def _ladder(best: _Curve, target: float | None, size: float) -> Table:
-    """What a slightly different target takes, or what other sizes give."""
-    if target is not None:
-        lines: list[tuple[float | str | None, ...]] = []
-        for change in (0.02, 0.01, 0.005, 0.0, -0.005, -0.01, -0.02):
-            sizes = needed(target * (1 + change), **best.params)
-            low, high = interval(sizes, best.basis.level) or (None, None)
-            lines.append((target * (1 + change), of_estimate(sizes), low, high))
-        return Table(
-            "sensitivity",
-            "What a slightly different target takes",
-            (("loss", "loss"), ("examples", "samples"), ("from", "samples"), ("to", "samples")),
-            tuple(lines),
-        )
-    factors = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
-    losses = best.loss(size * factors)
-    rows = []
-    for k, factor in enumerate(factors):
-        low, high = interval(losses[:, k], best.basis.level) or (None, None)
-        rows.append((float(factor), float(size * factor), float(losses[0, k]), low, high))
-    return Table(
-        "sensitivity",
-        "What fewer and more examples give",
-        (("factor", "x"), ("examples", "samples"), ("loss", "loss"), ("from", "loss"), ("to", "loss")),
-        tuple(rows),
-    )
-
-
-def _lines(order: list[_Curve], size: float, level: float) -> dict[str, Frozen[str, Array]]:
-    """Loss against examples: the chosen model with its band, the next ones as lines."""
-    best = order[0]
-    least = best.basis.surface.fitted_range.get("D", (size / 100.0, size))[0]
-    sizes = np.geomspace(min(least, size / 10.0), 4.0 * max(size, best.seen if best.seen > 0 else size), 60)
-    losses = best.loss(sizes)
-    curve = {"examples": sizes, "loss" if len(order) == 1 else best.name: losses[0]}
-    ends = [interval(column, level) for column in losses.T]
-    if all(pair is not None for pair in ends):
-        low, high = np.array(ends, dtype=np.float64).T
-        curve |= {"lower": low, "upper": high}
-    for other in order[1:_SHOWN]:
-        curve[other.name] = other.loss(sizes)[0]
-    return {"loss": Frozen(curve)}
-
-
 # ------------------------------------------------------------------------------------------------ what must be said
 
 
-def _before_knee(best: _Curve, size: float) -> list[Finding]:
+def _before_knee(best: Curve, size: float) -> list[Finding]:
     """Data that all lie before the break say little about what comes after it."""
     middle, seen = of_estimate(best.knee), best.seen
     if not middle > seen:
@@ -439,7 +302,7 @@ def _before_knee(best: _Curve, size: float) -> list[Finding]:
     ]
 
 
-def _far(best: _Curve, size: float) -> list[Finding]:
+def _far(best: Curve, size: float) -> list[Finding]:
     if not size > 8.0 * best.seen:
         return []
     return [
@@ -467,7 +330,7 @@ def _never(sizes: Array, target: float | None) -> list[Finding]:
     ]
 
 
-def _normal(best: _Curve) -> list[Finding]:
+def _normal(best: Curve) -> list[Finding]:
     if best.basis.fit is None or best.basis.fit.draws_from != "laplace":
         return []
     return [
