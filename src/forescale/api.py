@@ -731,11 +731,10 @@ def plan_example(planner: Planner) -> str:
     """A command that asks a planner's example."""
     from shlex import quote
 
-    stands = [
-        "" if part.default or part.optional else f"{part.name.replace(' ', '-')}.{'csv' if part.is_table else 'json'}"
-        for part in planner.parts
-    ] if planner.parts else ["chinchilla:besiroglu2024"]  # fmt: skip
-    words = ["forescale", "plan", planner.id, *(word for word in stands if word)]
+    needed = [part for part in planner.parts if not part.default and not part.optional]
+    files = [f"{part.name.replace(' ', '-')}.{'csv' if part.is_table else 'json'}" for part in needed]
+    stands = list(planner.shown) or (files if planner.parts else ["chinchilla:besiroglu2024"])
+    words = ["forescale", "plan", planner.id, *stands]
     for name, value in planner.example.items():
         flag = name.replace("_", "-")
         words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]

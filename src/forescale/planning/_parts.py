@@ -16,6 +16,7 @@ from forescale.core.streams import block_streams
 from forescale.fitting._fit import Fit
 from forescale.fitting.published import published
 from forescale.fitting.surface import Surface, surface
+from forescale.laws._catalogue import known
 from forescale.planning._plan import Basis, Grounds, Part, Planner
 from forescale.runs.table import Runs
 
@@ -100,7 +101,7 @@ def _place_table(planner: Planner, table: Runs, fits: dict[str, Fit], tables: di
         tables[free] = table
         return
     for part in planner.parts:
-        if part.laws and part.name not in fits and not part.is_table:
+        if part.laws and part.name not in fits and not part.is_table and known(part.laws[0]) is not None:
             fits[part.name] = _fitted(table, part.laws[0])
             return
     held = ", ".join([*table.columns, *table.labels])

@@ -182,6 +182,7 @@ class Planner:
         papers: keys of the bibliography (`core.cite`).
         example: fields of a valid query, for the docs and the conformance tests.
         topic: one of `TOPICS`.
+        shown: files that the example stands on, where its parts do not say: "attempts.csv".
     """
 
     id: str
@@ -194,6 +195,7 @@ class Planner:
     papers: tuple[str, ...] = ()
     example: Mapping[str, Any] = field(default_factory=Frozen)
     topic: str = TOPICS[0]
+    shown: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.topic not in TOPICS:

@@ -31,7 +31,7 @@ def show(value: float | str | None, unit: str = "") -> str:
     if unit == "count":
         return f"{value:,.0f}"
     if unit == "%":
-        return f"{value:.2f} %" if abs(value) < 10 else f"{value:,.0f} %"
+        return f"{round(value, 2) + 0.0:.2f} %" if abs(value) < 10 else f"{value:,.0f} %"  # no "-0.00 %"
     if unit == "x":
         return f"{value:.3g}x" if value < 1000 else f"{value:,.0f}x" if value < 1e9 else f"{value:.2e}x"
     if unit.endswith("/parameter"):

@@ -43,7 +43,7 @@ def summary(plan: Plan) -> str:
         lines += ["", table.title, *(f"  {line}" for line in table.lines())]
         lines += wrapped(table.note, "  ")
     lines += ["", "Rests on"]
-    for text in _evidence(plan):
+    for text in rests_on(plan):
         lines += wrapped(text, "  ", "    ")
     lines += ["", "Assumed"] if plan.assumptions else []
     for text in plan.assumptions:
@@ -53,10 +53,11 @@ def summary(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _evidence(plan: Plan) -> Iterator[str]:
+def rests_on(plan: Plan, *, judged: bool = True) -> Iterator[str]:
+    """What the plan stands on, one sentence each; without `judged` the verdict is left to the page around."""
     e = plan.evidence
-    judged = f", verdict {e.verdict}: {e.headline}" if e.verdict else ""
-    yield f"{e.source or 'The question itself'}: {grounded(e)}{judged}"
+    verdict = f", verdict {e.verdict}: {e.headline}" if e.verdict and judged else ""
+    yield f"{e.source or 'The question itself'}: {_grounded(e)}{verdict}"
     if e.distance is not None and e.seen is not None:
         yield (
             f"{format_short(e.asked, 'flop')} asked, {format_short(e.seen, 'flop')} the largest seen: "
@@ -71,7 +72,7 @@ def _evidence(plan: Plan) -> Iterator[str]:
     yield f"What binds: {plan.binding}"
 
 
-def grounded(evidence: Evidence) -> str:
+def _grounded(evidence: Evidence) -> str:
     """What kind of ground the plan stands on, in words."""
     e = evidence
     if not e.law:
@@ -116,5 +117,5 @@ def html(plan: Plan) -> str:
         blocks += f"<details><summary>{title}</summary><table>{body}</table>{note}</details>"
     return (
         f"<div><p><b>{escape(plan.headline)}</b></p><table>{''.join(rows)}</table>"
-        f"<ul>{notes}</ul>{blocks}<p>{escape(' '.join(_evidence(plan)))}</p></div>"
+        f"<ul>{notes}</ul>{blocks}<p>{escape(' '.join(rests_on(plan)))}</p></div>"
     )

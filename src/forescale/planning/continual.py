@@ -359,4 +359,5 @@ planner = Planner(
     ),
     papers=("que2024", "gu2024"),
     example=Frozen({"params": "1.8B", "domain_tokens": "5B"}),
+    shown=("d-cpt.json",),
 )  # fmt: skip

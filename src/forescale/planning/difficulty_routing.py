@@ -369,4 +369,5 @@ planner = Planner(
     papers=("xiao2025",),
     example=Frozen({"slack": 0.01}),
     topic="how to sample and to serve",
+    shown=("problems.csv",),
 )

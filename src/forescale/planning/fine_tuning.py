@@ -366,4 +366,5 @@ planner = Planner(
     ),
     papers=("lin2024rectified",),
     example=Frozen({"target": 2.2}),
+    shown=("curve.csv",),
 )

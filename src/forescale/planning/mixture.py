@@ -345,4 +345,5 @@ planner = Planner(
     ),
     papers=("liu2024regmix", "ye2024", "shukor2025"),
     example=Frozen({"max_passes": 4}),
+    shown=("runs.csv",),
 )  # fmt: skip

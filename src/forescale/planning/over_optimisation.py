@@ -309,4 +309,5 @@ planner = Planner(
     papers=("gao2022", "beirami2024", "rafailov2024"),
     example=Frozen({"kl": 4.0}),
     topic="how to sample and to serve",
+    shown=("reward.json",),
 )  # fmt: skip

@@ -398,4 +398,5 @@ planner = Planner(
     papers=("brown2024", "schaeffer2025"),
     example=Frozen({"budget": 1000, "prices": "1,133.17"}),
     topic="how to sample and to serve",
+    shown=("attempts.csv",),
 )

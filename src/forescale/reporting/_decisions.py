@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from forescale.core.quantity import format_short
 from forescale.fitting._fit import Finding
-from forescale.planning._plan import Evidence, Plan, Table
+from forescale.planning._plan import Plan, Table
 from forescale.planning._show import show
-from forescale.planning._text import grounded
+from forescale.planning._text import rests_on
 from forescale.reporting._sections import Grid, Number
 
 TITLES = {"compute-optimal": "Plan", "reach": "Reaching a loss"}
@@ -56,25 +55,9 @@ def decision(plan: Plan, number: int, told: Collection[str] = ()) -> Decision:
         rest=tuple(entry for name, entry in entries.items() if name not in first),
         warnings=tuple(alarms),
         tables=tuple(_grid(table) for table in plan.tables),
-        evidence=_evidence(plan.evidence, plan.binding),
+        evidence=tuple(f"{text[0].upper()}{text[1:].rstrip('.')}." for text in rests_on(plan, judged=not told)),
         assumptions=plan.assumptions,
     )
-
-
-def _evidence(evidence: Evidence, binding: str) -> tuple[str, ...]:
-    e = evidence
-    said = [f"{e.source or 'The question itself'}: {grounded(e)}."]
-    if e.distance is not None and e.seen is not None:
-        where = f"{e.distance:.3g} times the largest run" if e.distance > 1 else "not beyond the runs"
-        asked, seen = format_short(e.asked, "flop"), format_short(e.seen, "flop")
-        said.append(f"{asked} asked, {seen} the largest seen: {where}.")
-    if e.draws:
-        said.append(
-            f"{e.draws:,} parameter draws ({e.draws_from}), {100 * e.answered:.3g} % with an answer of their own."
-        )
-    else:
-        said.append("No parameter draws, so there are no intervals.")
-    return (*said, f"What binds: {binding}.")
 
 
 def _grid(table: Table) -> Grid:
