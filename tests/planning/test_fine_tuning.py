@@ -142,6 +142,21 @@ def test_the_best_model_depends_on_the_size_of_the_set() -> None:
     assert reach.table("alternatives").records()[-1]["examples"] == np.inf
 
 
+def test_the_share_in_which_a_model_is_best_takes_the_models_as_independent() -> None:
+    """One curve under two names, at a target and at a size, from runs and from fits: each is best in half the draws.
+
+    Within four errors of 1,000 draws (.06)."""
+    one = curve(noise=5e-3, seed=1)
+    twice = Runs.from_columns(
+        {name: np.tile(one[name], 2) for name in ("D", "loss")} | {"model": np.repeat(["A", "B"], len(SIZES))}
+    )
+    found = fit(one, LAW)
+    for grounds in ((twice,), (found, found)):
+        for asked in ({"examples": 1e6}, {"target": 1.9}):
+            share = fs.plan("fine-tuning", *grounds, **asked)["share_best"].value
+            assert share == pytest.approx(50.0, abs=6.4)
+
+
 def test_a_model_with_too_few_sizes_is_named() -> None:
     table = models()
     few = table.where((table.labels["model"] != "B") | (table["D"] <= 800))
