@@ -171,7 +171,7 @@ def test_what_schedules_share_drops_out_of_their_differences() -> None:
     gap = [b - a for a, b in zip(table.column("from ")[1:], table.column("to ")[1:])]  # type: ignore[operator]
     assert min(loss) > 0.1
     assert max(gap) < 1e-9
-    assert found["decay_share"].upper == pytest.approx(found["decay_share"].lower, rel=1e-6)
+    assert found["decay_share"].upper is None  # no draw moves it
     assert found.table("schedules").column("lowest in")[-1] == pytest.approx(100.0)
 
 

@@ -105,8 +105,13 @@ def read(planner: Planner, query: Mapping[str, Any]) -> BaseModel:
 
 
 def _unknown(planner: Planner, name: str) -> QueryError:
-    others = [p for p in planners().values() if p.id != planner.id]
-    other = next((p for p in others if name in p.query.model_fields), None)
+    holders = [p for p in planners().values() if p.id != planner.id and name in p.query.model_fields]
+    # Of many questions with a field of that name, one of the same ground that cannot do without it is meant.
+    other = min(
+        holders,
+        key=lambda p: (bool(p.parts) != bool(planner.parts), not p.query.model_fields[name].is_required(), p.id),
+        default=None,
+    )
     if other is not None:
         needed = [k for k, f in planner.query.model_fields.items() if f.is_required()]
         return QueryError(

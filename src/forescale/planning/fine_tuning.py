@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from forescale.core.errors import DataError, QueryError, message
 from forescale.core.frozen import Frozen
 from forescale.core.quantity import format_short, parse_loss
+from forescale.core.streams import block_streams
 from forescale.fitting._fit import Finding
 from forescale.fitting.surface import surface
 from forescale.laws.rectified import needed
@@ -205,16 +206,19 @@ def _ranked(curves: list[Curve], target: float | None, examples: float | None) -
 
 
 def _share_best(order: list[Curve], target: float | None, examples: float | None) -> float:
-    """Share of draws in which the first model is best; fits are independent, so any pairing of draws is as good."""
-    scores = [score(curve, target, examples)[1:] for curve in order]
-    count = min((len(s) for s in scores if len(s)), default=0)
+    """Share of draws in which the first model is best.
+
+    Fits are independent, but their draws come from one seed: in their order they would move together, and are
+    shuffled, each by a stream of its own. A model without draws stands with its estimate.
+    """
+    scores = [score(curve, target, examples) for curve in order]
+    count = min((len(values) - 1 for values in scores if len(values) > 1), default=0)
     if not count:
         return math.nan
-    # A model without draws stands with its estimate.
     table = np.stack(
         [
-            s[:count] if len(s) else np.full(count, of_estimate(score(curve, target, examples)))
-            for s, curve in zip(scores, order)
+            stream.permutation(values[1:])[:count] if len(values) > 1 else np.full(count, of_estimate(values))
+            for values, stream in zip(scores, block_streams(0, len(scores)))
         ]
     )
     table = np.where(np.isnan(table), np.inf, table)
