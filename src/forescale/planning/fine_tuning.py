@@ -206,7 +206,7 @@ def _ranked(curves: list[Curve], target: float | None, examples: float | None) -
 
 
 def _share_best(order: list[Curve], target: float | None, examples: float | None) -> float:
-    """Share of draws in which the first model is best.
+    """Share of draws in which the first model is best; where none has an answer, none is.
 
     Fits are independent, but their draws come from one seed: in their order they would move together, and are
     shuffled, each by a stream of its own. A model without draws stands with its estimate.
@@ -222,7 +222,7 @@ def _share_best(order: list[Curve], target: float | None, examples: float | None
         ]
     )
     table = np.where(np.isnan(table), np.inf, table)
-    return float(np.mean(np.argmin(table, axis=0) == 0))
+    return float(np.mean((np.argmin(table, axis=0) == 0) & np.isfinite(table[0])))
 
 
 def _can(best: Curve, target: float, size: float, count: int) -> None:
