@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 Formula = Callable[..., Any]
 
 EMPTY: Mapping[str, Any] = Frozen()
+UNRELATED: Mapping[tuple[str, str], float] = Frozen()
 
 KINDS = (
     "floor",
@@ -142,7 +143,7 @@ class Published:
     source: str
     printed: Mapping[str, float] = field(default_factory=lambda: EMPTY)
     standard_errors: Mapping[str, float] = field(default_factory=lambda: EMPTY)
-    correlations: Mapping[tuple[str, str], float] = field(default_factory=lambda: EMPTY)
+    correlations: Mapping[tuple[str, str], float] = field(default_factory=lambda: UNRELATED)
     conventions: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     fitted_range: Mapping[str, tuple[float, float]] = field(default_factory=lambda: EMPTY)
     reproduced: str = "not tried"

@@ -200,7 +200,7 @@ def _fit_for_pools(runs: Runs, by: str, floor: float | None) -> None:
 
 def _of(runs: Runs, by: str, name: str) -> Array:
     """Samples of the runs on one pool."""
-    return runs["D"][np.array([str(v) == name for v in runs.labels[by]])]
+    return np.asarray(runs["D"][np.array([str(v) == name for v in runs.labels[by]])])
 
 
 def _errors(drawn: qqt.Draws, samples: Any) -> Array:
