@@ -55,7 +55,7 @@ def decision(plan: Plan, number: int, told: Collection[str] = ()) -> Decision:
         rest=tuple(entry for name, entry in entries.items() if name not in first),
         warnings=tuple(alarms),
         tables=tuple(_grid(table) for table in plan.tables),
-        evidence=tuple(f"{text[0].upper()}{text[1:].rstrip('.')}." for text in rests_on(plan, judged=not told)),
+        evidence=tuple(f"{text.rstrip('.')}." for text in rests_on(plan, judged=not told)),
         assumptions=plan.assumptions,
     )
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,11 @@ from forescale.reporting.charts.xy import Series, xy
 VALLEY, FRONTIER = ("profile", ("N", "D", "loss")), ("frontier", ("C", "N", "D", "loss", "lower", "upper"))
 """Curves that have a chart of their own, and the columns by which they are known."""
 
-WIDE = 10.0
-"""An axis of positive numbers is logarithmic where they span more than this factor."""
+WIDE, MOST = 10.0, 1e4
+"""Factors that numbers span on a logarithmic axis; beyond the second, what a line shows comes close to zero."""
+
+LINEAR = ("step", "share", "depth", "%", "rate")
+"""Words of quantities that are read on a linear axis whatever they span."""
 
 
 def kinds(plan: Plan) -> tuple[str, ...]:
@@ -84,8 +88,8 @@ def curve(plan: Plan, name: str, *, width: int = look.WIDTH) -> look.Spec:
         drawn,
         x=_titled(plan, across),
         y=up,
-        log_x=_log(x),
-        log_y=_log(ups),
+        log_x=_log(across, x),
+        log_y=_log(lines[0] if len(lines) == 1 else title, ups, MOST),
         kind_x=_kind(across),
         kind_y=_kind(lines[0] if len(lines) == 1 else title),
         width=width,
@@ -94,15 +98,21 @@ def curve(plan: Plan, name: str, *, width: int = look.WIDTH) -> look.Spec:
 
 
 def _titled(plan: Plan, name: str) -> str:
-    if name in plan.decision:
-        return plan.decision[name].meaning or name
-    return plan.expected[name].meaning or name if name in plan.expected else name
+    """The plan's own words for its quantities that are axes everywhere; any other name as it is."""
+    if name not in ("N", "D", "C", *plan.expected):
+        return name
+    held = plan.expected.get(name) or plan.decision.get(name)
+    return (held.meaning if held is not None else "") or name
 
 
-def _log(values: Any) -> bool:
+def _log(name: str, values: Any, most: float = math.inf) -> bool:
+    """Whether an axis is logarithmic: positive over more than a decade, and, where no count, over less than `most`."""
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
-    return bool(finite.size) and bool(finite.min() > 0) and bool(finite.max() > WIDE * finite.min())
+    if not finite.size or finite.min() <= 0 or any(word in name for word in LINEAR):
+        return False
+    span = finite.max() / finite.min()
+    return bool(span > WIDE and (span < most or _kind(name) != "number"))
 
 
 def _kind(name: str) -> str:
