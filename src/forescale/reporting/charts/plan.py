@@ -106,7 +106,7 @@ def _titled(plan: Plan, name: str) -> str:
 
 
 def _log(name: str, values: Any, most: float = math.inf) -> bool:
-    """Whether an axis is logarithmic: positive over more than a decade, and, where no count, over less than `most`."""
+    """Whether an axis is logarithmic: positive over more than a decade and, where no count, less than `most`."""
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
     if not finite.size or finite.min() <= 0 or any(word in name for word in LINEAR):
