@@ -11,7 +11,7 @@ import pytest
 
 from forescale.core.errors import DataError, QueryError, RefusedError
 from forescale.fitting.estimators.allocation import worth_drawing
-from forescale.planning import allocation as module
+from forescale.planning import allocation
 from forescale.planning._run import plan
 from forescale.runs.datasets import dataset
 from forescale.runs.table import Runs
@@ -29,7 +29,7 @@ def counts(problems: int = 60, trials: int = 40, seed: int = 0) -> Runs:
 
 
 class TestAllocation(PlannerCase):
-    planners = (module.planner,)
+    planners = (allocation.planner,)
     ladders: ClassVar = {"allocation": Ladder("budget", (4, 8, 12, 20), rising=("solved", "equal", "drawn"))}
     conflicts: ClassVar = {"allocation": ({"budget": 12, "floor": 4}, {"budget": 12, "worth": 100})}
 

@@ -11,7 +11,7 @@ import pytest
 
 from forescale.core.errors import DataError, QueryError, RefusedError
 from forescale.fitting.estimators.success_rates import pass_at_k
-from forescale.planning import coverage as module
+from forescale.planning import coverage
 from forescale.planning._plan import Plan
 from forescale.planning._run import plan
 from forescale.runs.datasets import dataset
@@ -33,7 +33,7 @@ def codes(found: Plan) -> set[str]:
 
 
 class TestCoverage(PlannerCase):
-    planners = (module.planner,)
+    planners = (coverage.planner,)
     grounds: ClassVar = {"coverage": (counts(),)}
     ladders: ClassVar = {"coverage": Ladder("attempts", ("100", "300", "1000", "10000"), rising=("coverage",))}
 

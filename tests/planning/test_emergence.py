@@ -14,7 +14,7 @@ from forescale.core.errors import ColumnError, DataError, QueryError, RefusedErr
 from forescale.fitting.estimators.attempts import Attempts, attempts_of
 from forescale.fitting.estimators.pass_until import by_problem, line, mean_rate, rates, read
 from forescale.fitting.estimators.success_rates import rate_until
-from forescale.planning import emergence as module
+from forescale.planning import emergence
 from forescale.planning._plan import Plan
 from forescale.planning._run import plan
 from forescale.runs.datasets import dataset
@@ -53,7 +53,7 @@ def codes(found: Plan) -> set[str]:
 
 
 class TestEmergence(PlannerCase):
-    planners = (module.planner,)
+    planners = (emergence.planner,)
     grounds: ClassVar = {"emergence": (task(),)}
     ladders: ClassVar = {"emergence": Ladder("params", ("4B", "8B", "12B"), rising=("rate", "times"))}
     conflicts: ClassVar = {"emergence": ({"params": "12B", "compute": "1e22 FLOP"},)}
