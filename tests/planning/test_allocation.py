@@ -98,6 +98,13 @@ def test_kept_answers_need_no_samples() -> None:
     )
 
 
+def test_a_stopping_rule_in_the_table_changes_nothing() -> None:
+    table = counts()
+    ruled = Runs.from_columns({**dict(table.columns), **dict(table.labels), "stop_rule": ["fixed_n"] * len(table)})
+    ways = [plan("allocation", runs, budget=1200)["solved"] for runs in (table, ruled)]
+    assert ways[0] == ways[1]
+
+
 def test_worth_ends_a_problem() -> None:
     table = counts()
     found = plan("allocation", table, worth=500)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -282,7 +282,9 @@ def _counted(table: Runs, kept: bool) -> _Problems:
     from forescale.fitting.estimators.attempts import attempts_of
     from forescale.fitting.estimators.success_rates import likeliest
 
-    counts = attempts_of(table, "adaptive")  # the likelihood is right however attempts were stopped
+    # The likelihood is right however attempts were stopped, whatever the table says of it.
+    unruled = replace(table, labels={name: v for name, v in table.labels.items() if name != "stop_rule"})
+    counts = attempts_of(unruled, "adaptive")
     n, c = counts.trials, counts.passed
     if c.sum() == 0 or (c == n).all():
         raise refused(
