@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from forescale.fitting.estimators.attempts import Attempts
-from forescale.fitting.estimators.coverage_forecast import (
+from forescale.fitting.attempts import Attempts
+from forescale.fitting.coverage_forecast import (
     FORMS,
     SHARPNESS,
     HeldOut,

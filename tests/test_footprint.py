@@ -62,9 +62,8 @@ def test_a_plan_from_constants_needs_no_optimiser() -> None:
         "code = run(['plan', 'compute-optimal', 'chinchilla:besiroglu2024', '--budget', '1e24 FLOP'])\n"
         "sys.stdout = out\nassert code == 0"
     )
-    loaded, spent, _ = look(code, ("scipy.stats", "altair", "pandas", "torch", "jinja2", "scipy.optimize"))
-    assert loaded == []
-    assert spent <= 0.9  # the floor is 0.6 on a quiet machine; tests share theirs
+    loaded, _, _ = look(code, ("scipy", "altair", "pandas", "torch", "jinja2"))
+    assert loaded == []  # what it costs, `benchmarks/plans.py` measures
 
 
 def test_core_to_planning_are_importable_alone() -> None:

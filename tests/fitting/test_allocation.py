@@ -10,7 +10,7 @@ import os
 import numpy as np
 import pytest
 
-from forescale.fitting.estimators.allocation import (
+from forescale.fitting.allocation import (
     allocated,
     marginal_of_beta,
     marginal_of_rates,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from forescale.core.errors import ColumnError, DataError, QueryError
-from forescale.fitting.estimators.attempts import Attempts, attempts_of
+from forescale.fitting.attempts import Attempts, attempts_of
 from forescale.runs.table import Runs
 
 

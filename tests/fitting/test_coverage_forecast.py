@@ -6,9 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forescale.fitting.estimators import coverage_forecast as module
-from forescale.fitting.estimators.attempts import Attempts
-from forescale.fitting.estimators.coverage_forecast import (
+from forescale.fitting.attempts import Attempts
+from forescale.fitting.coverage_forecast import (
     FORMS,
     HeldOut,
     carried,
@@ -17,6 +16,7 @@ from forescale.fitting.estimators.coverage_forecast import (
     held_out,
     pool,
 )
+from forescale.fitting import coverage_forecast as module
 from forescale.laws.coverage import beta_rates
 
 

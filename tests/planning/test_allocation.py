@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from forescale.core.errors import DataError, QueryError, RefusedError
-from forescale.fitting.estimators.allocation import worth_drawing
+from forescale.fitting.allocation import worth_drawing
 from forescale.planning import allocation
 from forescale.planning._run import plan
 from forescale.runs.datasets import dataset

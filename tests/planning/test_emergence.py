@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from forescale.core.errors import ColumnError, DataError, QueryError, RefusedError
-from forescale.fitting.estimators.attempts import Attempts, attempts_of
-from forescale.fitting.estimators.pass_until import by_problem, line, mean_rate, rates, read
+from forescale.fitting.attempts import Attempts, attempts_of
 from forescale.fitting.estimators.success_rates import rate_until
+from forescale.fitting.pass_until import by_problem, line, mean_rate, rates, read
 from forescale.planning import emergence
 from forescale.planning._plan import Plan
 from forescale.planning._run import plan

@@ -21,7 +21,7 @@ from forescale.core.errors import DataError, QueryError, message
 from forescale.core.frozen import Frozen
 from forescale.core.quantity import format_short
 from forescale.fitting._fit import Finding
-from forescale.fitting.estimators.allocation import (
+from forescale.fitting.allocation import (
     allocated,
     marginal_of_beta,
     marginal_of_rates,
@@ -279,7 +279,7 @@ def _problems(grounds: Grounds, query: AllocationQuery) -> _Problems:
 
 def _counted(table: Runs, kept: bool) -> _Problems:
     # Plans from known rates start without the likelihood.
-    from forescale.fitting.estimators.attempts import attempts_of
+    from forescale.fitting.attempts import attempts_of
     from forescale.fitting.estimators.success_rates import likeliest
 
     # The likelihood is right however attempts were stopped, whatever the table says of it.

@@ -20,8 +20,8 @@ from forescale.core.errors import QueryError, message
 from forescale.core.frozen import Frozen
 from forescale.core.quantity import format_short
 from forescale.fitting._fit import Finding
-from forescale.fitting.estimators.attempts import STOP_RULES, Attempts, attempts_of
-from forescale.fitting.estimators.coverage_forecast import Foretold, foretell
+from forescale.fitting.attempts import STOP_RULES, Attempts, attempts_of
+from forescale.fitting.coverage_forecast import Foretold, foretell
 from forescale.planning._compose import composed, refused
 from forescale.planning._intervals import decided, interval
 from forescale.planning._numbers import NumbersText

@@ -20,8 +20,8 @@ from forescale.core.errors import ColumnError, DataError, QueryError, message
 from forescale.core.frozen import Frozen
 from forescale.core.quantity import Compute, format_short
 from forescale.fitting._fit import Finding
-from forescale.fitting.estimators.attempts import STOP_RULES, Attempts, attempts_of
-from forescale.fitting.estimators.pass_until import Rates, by_problem, line, rates, read, resampled_sizes
+from forescale.fitting.attempts import STOP_RULES, Attempts, attempts_of
+from forescale.fitting.pass_until import Rates, by_problem, line, rates, read, resampled_sizes
 from forescale.planning._compose import composed, refused
 from forescale.planning._intervals import decided, interval
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner, Table

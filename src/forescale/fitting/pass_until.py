@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from forescale.fitting.estimators.attempts import Attempts
+from forescale.fitting.attempts import Attempts
 from forescale.fitting.estimators.success_rates import likeliest
 from forescale.laws.emergence import transformed
 from forescale.numerics.resample import bootstrap_rows

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forescale.core.streams import block_streams
-from forescale.fitting.estimators.attempts import Attempts
+from forescale.fitting.attempts import Attempts
 from forescale.fitting.estimators.success_rates import Rows, ascend, likeliest
 from forescale.laws.coverage import log_unsolved
 from forescale.numerics.resample import bootstrap_rows
