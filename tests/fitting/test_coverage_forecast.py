@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from forescale.fitting import coverage_forecast as module
 from forescale.fitting.attempts import Attempts
 from forescale.fitting.coverage_forecast import (
     FORMS,
@@ -16,7 +17,6 @@ from forescale.fitting.coverage_forecast import (
     held_out,
     pool,
 )
-from forescale.fitting import coverage_forecast as module
 from forescale.laws.coverage import beta_rates
 
 
