@@ -118,7 +118,10 @@ def attempts_of(table: Runs, rule: str | None = None, until: int | None = None) 
         bad = np.flatnonzero(~whole)[:5]
         shown = ", ".join(f"row {i + 1}: {c[i]:g} of {n[i]:g}" for i in bad)
         raise DataError(
-            message(f"{(~whole).sum()} rows are no counts ({shown})", "whole numbers, 0 <= passed <= trials")
+            message(
+                f"counts that are none in {(~whole).sum()} of the rows ({shown})",
+                "whole numbers, 0 <= passed <= trials",
+            )
         )
     _once(table)
     rule = _rule(table, rule)

@@ -75,7 +75,7 @@ def kinds(share: ArrayLike, correct: ArrayLike, completeness: float, soundness: 
         raise DataError(message(f"{p.size} shares for {r.size} types of problems", "one share for each type"))
     for name, values in (("share", p), ("accuracy", r), ("completeness", completeness), ("soundness", soundness)):
         if not bool(np.all((np.asarray(values) >= 0) & (np.asarray(values) <= 1))):
-            raise DataError(message(f"a {name} outside 0 to 1", "a probability"))
+            raise DataError(message(f"{name} outside 0 to 1", "a probability"))
     if abs(float(p.sum()) - 1.0) > 1e-6:
         raise DataError(message(f"shares that sum to {p.sum():g}", "shares that sum to 1"))
     return Kinds(p / p.sum(), completeness * r, (1.0 - soundness) * (1.0 - r))
