@@ -23,7 +23,7 @@ VALLEY, FRONTIER = ("profile", ("N", "D", "loss")), ("frontier", ("C", "N", "D",
 WIDE, MOST = 10.0, 1e4
 """Factors that numbers span on a logarithmic axis; beyond the second, what a line shows comes close to zero."""
 
-LINEAR = ("step", "share", "depth", "%", "rate")
+LINEAR = ("step", "share", "depth", "%", "rate", "accuracy")
 """Words of quantities that are read on a linear axis whatever they span."""
 
 
