@@ -46,6 +46,7 @@ def mean(rows: list[Any], name: str) -> float:
     return float(np.mean([row.errors[name] for row in rows]))
 
 
+@pytest.mark.slow
 @mirrored
 def test_intervals_hold_what_ten_thousand_attempts_solve(benchmark: ModuleType) -> None:
     """90 % intervals, seven models from 100 and from 1,000 attempts: 12 of 14 or more."""
@@ -82,6 +83,7 @@ def test_errors_from_a_hundred_attempts(measured: Callable[[int], list[Any]]) ->
     assert mean(measured(100), "pool") <= 0.032
 
 
+@pytest.mark.slow
 @mirrored
 def test_errors_from_a_hundred_attempts_against_the_beta_form(benchmark: ModuleType) -> None:
     """What does come out: less than two thirds of the error of the plain beta-binomial form."""

@@ -125,6 +125,7 @@ def test_the_course_of_a_task_repeats_from_size_to_size(ladder: list[Trajectory]
     assert np.mean(list(alike.values())) > 0.95
 
 
+@pytest.mark.slow
 def test_nominal_intervals_hold_the_last_scores(replays: ModuleType, ladder: list[Trajectory]) -> None:
     """Each size with the widening of the others: all 632 forecasts."""
     without = _trajectories.constants()["without"]
@@ -136,6 +137,7 @@ def test_nominal_intervals_hold_the_last_scores(replays: ModuleType, ladder: lis
     assert np.mean([abs(r.said.mean - r.end) for r in rows]) < 0.5 * np.mean([abs(r.said.now - r.end) for r in rows])
 
 
+@pytest.mark.slow
 def test_the_widening_is_what_the_benchmark_makes(replays: ModuleType, ladder: list[Trajectory]) -> None:
     others = [t for t in ladder if not t.run.startswith("3B")]
     assert replays.widening(others) == pytest.approx(_trajectories.constants()["without"]["3B"], rel=1e-4)

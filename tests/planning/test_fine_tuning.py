@@ -183,6 +183,7 @@ def test_one_task_at_a_time() -> None:
 # -- intervals ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_posterior_intervals_cover_on_simulated_curves() -> None:
     """Forty curves, .5 % noise: 90 % intervals at eight times the largest set hold within 3 errors (.14)."""
     hits = []

@@ -216,6 +216,7 @@ def test_sweeps_give_the_bottom_of_their_valley() -> None:
     assert held["lr_peak"].value == pytest.approx(beside(TRUTH, rate, batch, 1e6)[0], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_at_an_unseen_cell() -> None:
     """Seven noisy tables (.1 %): at least four of seven 90 % intervals hold the truth (chance of fewer: .003)."""
     rate, batch = bottom(TRUTH, 8e8, 2e11)

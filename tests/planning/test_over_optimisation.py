@@ -78,6 +78,7 @@ def test_synthetic_recoveries() -> None:
     assert lower < 2.5 < upper
 
 
+@pytest.mark.slow
 def test_the_interval_covers() -> None:
     """90 % intervals of d* in 60 repeats with points past the peak: 54 expected, four deviations of 2.3."""
     held = 0

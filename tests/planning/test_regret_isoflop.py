@@ -38,6 +38,7 @@ def test_a_size_that_is_off_loses_compute_and_the_best_one_none(regret: ModuleTy
     assert surface.lost(2 * best, 1e23) == pytest.approx(100 * (1 - enough / 1e23), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_hundred_times_beyond_the_runs_next_to_nothing_is_lost(regret: ModuleType) -> None:
     """Median equivalent compute lost <= 1 % on each surface, and not above approach 2 where that is biased."""
     found = regret.simulation(3)

@@ -91,6 +91,7 @@ def test_a_good_score_wins() -> None:
     assert lead.lower > 0
 
 
+@pytest.mark.slow
 def test_the_interval_covers() -> None:
     """The accuracy of a vote of 3 over 60 problems: 90 % intervals hold the truth, within the error of 40 repeats."""
     rate = np.random.default_rng(1).beta(1.0, 1.0, 200_000)

@@ -233,6 +233,7 @@ def _moved(plan: Plan | None, width: int) -> tuple[float, float]:
     return hidden, logits
 
 
+@pytest.mark.slow
 def test_a_small_model_moves_by_the_same_at_every_width() -> None:
     """A perceptron of three hidden matrices: slopes of the change in log width are near zero under the table (within
     .15: what random entries add falls as width^-1/2) and plainly positive where the proxy's settings are kept. The
