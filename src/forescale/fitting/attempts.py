@@ -119,7 +119,7 @@ def attempts_of(table: Runs, rule: str | None = None, until: int | None = None) 
         shown = ", ".join(f"row {i + 1}: {c[i]:g} of {n[i]:g}" for i in bad)
         raise DataError(
             message(
-                f"counts that are none in {(~whole).sum()} of the rows ({shown})",
+                f"{(~whole).sum()} of the rows are no counts ({shown})",
                 "whole numbers, 0 <= passed <= trials",
             )
         )
