@@ -45,7 +45,7 @@ def along(basis: Basis, few: Surface, C: float, window: tuple[float, float]) -> 
 def banded(x: Mapping[str, Array], name: str, values: Array, level: float) -> Frozen[str, Array]:
     """A curve of values (B, k) over its axis `x`, with the band of its draws where there are any."""
     lower, upper = band(values, level)
-    ends = {"lower": lower, "upper": upper} if len(values) > 1 else {}
+    ends = {} if np.isnan(lower).all() else {"lower": lower, "upper": upper}
     return Frozen({**x, name: values[0], **ends})
 
 

@@ -15,8 +15,9 @@ from forescale.core.frozen import Frozen
 from forescale.core.streams import block_streams
 from forescale.fitting._fit import Fit
 from forescale.fitting.published import published
-from forescale.fitting.surface import Surface, surface
+from forescale.fitting.surface import surface
 from forescale.laws._catalogue import known
+from forescale.planning._frontier import rows
 from forescale.planning._plan import Basis, Grounds, Part, Planner
 from forescale.runs.table import Runs
 
@@ -136,12 +137,12 @@ def _aligned(fits: Mapping[str, Fit], draws: int, group: str | None) -> dict[str
         name: surface(fit, draws=draws, group=group if fit.law.groups is not None else None)
         for name, fit in fits.items()
     }
-    counts = [_rows(s) for s in found.values() if _rows(s) > 1]
+    counts = [rows(s) for s in found.values() if rows(s) > 1]
     count = min(counts, default=1)
     streams = block_streams(0, len(found))
     aligned: dict[str, Basis] = {}
     for place, (name, one) in enumerate(found.items()):
-        own = _rows(one)
+        own = rows(one)
         if own == 1:
             chosen = np.zeros(count, dtype=np.int64)
         else:
@@ -155,7 +156,3 @@ def _aligned(fits: Mapping[str, Fit], draws: int, group: str | None) -> dict[str
         sigma = fit.sigma if fit.sigma > 0 else float("nan")
         aligned[name] = Basis(replace(one, params=params), fit, sigma, labels)
     return aligned
-
-
-def _rows(one: Surface) -> int:
-    return max((len(v) for v in one.params.values()), default=1)

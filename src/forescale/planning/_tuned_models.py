@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from forescale.core.frozen import Frozen
 from forescale.laws.rectified import knee, needed
+from forescale.planning._curves import banded
 from forescale.planning._intervals import interval, of_estimate
 from forescale.planning._plan import Basis, Table
 
@@ -142,11 +143,7 @@ def drawn(order: list[Curve], size: float, level: float) -> dict[str, Frozen[str
     least = best.basis.surface.fitted_range.get("D", (size / 100.0, size))[0]
     sizes = np.geomspace(min(least, size / 10.0), 4.0 * max(size, best.seen if best.seen > 0 else size), 60)
     losses = best.loss(sizes)
-    curve = {"examples": sizes, "loss" if len(order) == 1 else best.name: losses[0]}
-    ends = [interval(column, level) for column in losses.T]
-    if all(pair is not None for pair in ends):
-        low, high = np.array(ends, dtype=np.float64).T
-        curve |= {"lower": low, "upper": high}
+    curve = dict(banded({"examples": sizes}, "loss" if len(order) == 1 else best.name, losses, level))
     for other in order[1:_SHOWN]:
         curve[other.name] = other.loss(sizes)[0]
     return {"loss": Frozen(curve)}

@@ -23,6 +23,7 @@ from forescale.fitting._fit import Finding
 from forescale.fitting.attempts import STOP_RULES, Attempts, attempts_of
 from forescale.fitting.coverage_forecast import Foretold, foretell
 from forescale.planning._compose import composed, refused
+from forescale.planning._curves import banded
 from forescale.planning._intervals import decided, interval
 from forescale.planning._numbers import NumbersText
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner, Table
@@ -335,10 +336,8 @@ def _held_out(curve: _Curve) -> list[Table]:
 
 def _drawn(curve: _Curve, level: float) -> Frozen[str, Array]:
     found = curve.found
-    ends = np.array([interval(found.pooled[:, i], level) or (np.nan, np.nan) for i in range(found.k.size)])
     lines = {name: values[0] for name, values in found.by_form.items()}
-    drawn = {"attempts": found.k, "coverage": found.pooled[0], "lower": ends[:, 0], "upper": ends[:, 1]}
-    return Frozen({**drawn, **lines})
+    return Frozen({**banded({"attempts": found.k}, "coverage", found.pooled, level), **lines})
 
 
 planner = Planner(

@@ -20,7 +20,8 @@ from forescale.fitting._fit import Finding
 from forescale.laws.step_law import beside, cost
 from forescale.planning import _rules
 from forescale.planning._compose import composed, refused
-from forescale.planning._intervals import decided, interval, of_estimate
+from forescale.planning._curves import banded
+from forescale.planning._intervals import decided, of_estimate
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner, Table
 from forescale.planning._published_rules import Asked, table
 from forescale.planning._quantities import LossText, ParamsText, TokensText
@@ -245,15 +246,10 @@ def _curves(chosen: Tuning, rate: Array, batch: Array, level: float) -> dict[str
     ridge, _ = beside(
         {k: v[:, None] for k, v in chosen.shape.items()}, chosen.rate[:, None], chosen.batch[:, None], sizes
     )
-    curve = {"batch_tokens": sizes, "lr_peak": ridge[0]}
-    ends = [interval(column, level) for column in ridge.T]
-    if all(pair is not None for pair in ends):
-        low, high = np.array(ends, dtype=np.float64).T
-        curve |= {"lower": low, "upper": high}
     narrow = np.geomspace(0.25, 4.0, 41)
     lost = np.array([_percent(chosen, factor, 1.0) for factor in narrow])
     return {
-        "best rate at a batch": Frozen(curve),
+        "best rate at a batch": banded({"batch_tokens": sizes}, "lr_peak", ridge, level),
         "cost of a wrong rate": Frozen({"lr_peak": of_estimate(rate) * narrow, "loss given away (%)": lost}),
     }
 

@@ -22,7 +22,8 @@ from forescale.core.quantity import format_short
 from forescale.fitting._fit import Finding
 from forescale.laws.transfer import MUP, Scaling, decay_power, decay_steps
 from forescale.planning._compose import composed, refused
-from forescale.planning._intervals import decided, interval, of_estimate
+from forescale.planning._curves import banded
+from forescale.planning._intervals import decided, of_estimate
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner, Table
 from forescale.planning._quantities import TokensText
 from forescale.planning._widths import Model, Tensor, horizon, nearest, settings, shapes, to_check
@@ -352,13 +353,8 @@ def _curve(query: TransferQuery, proxy: int, width: int, power: Array, level: fl
     low, high = min(proxy, width), max(proxy, width)
     widths = np.geomspace(low, 4.0 * high, 33)
     decay = query.weight_decay * (widths / proxy) ** power[:, None]
-    curve = {"width": widths, "weight decay of matrices": decay[0]}
-    ends = [interval(column, level) for column in decay.T]
-    if all(pair is not None for pair in ends):
-        lower, upper = np.array(ends, dtype=np.float64).T
-        curve |= {"lower": lower, "upper": upper}
     return {
-        "weight decay": Frozen(curve),
+        "weight decay": banded({"width": widths}, "weight decay of matrices", decay, level),
         "learning rate": Frozen({"width": widths, "rate": query.lr * proxy / widths}),
     }
 

@@ -15,6 +15,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from forescale.core import cite
+from forescale.core.errors import InputError
 from forescale.core.files import write_atomic
 from forescale.reporting.charts._data import tame
 
@@ -69,3 +71,11 @@ def policy(style: str) -> str:
     """The content policy: nothing but the page's own style sheet."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def cited(key: str) -> tuple[str, str]:
+    """A short citation and its link; data sets carry their citation as text."""
+    try:
+        return cite.short(key), cite.reference(key).link
+    except InputError:
+        return key, ""

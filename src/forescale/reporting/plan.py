@@ -9,14 +9,13 @@ from typing import Any
 from markupsafe import Markup
 from pydantic.fields import FieldInfo
 
-from forescale.core import cite
 from forescale.core.errors import InputError
 from forescale.core.quantity import format_short
 from forescale.planning._plan import Plan
 from forescale.planning._run import find
 from forescale.reporting import _figures as figures
 from forescale.reporting._decisions import decision
-from forescale.reporting._page import Report, policy, resource, template
+from forescale.reporting._page import Report, cited, policy, resource, template
 from forescale.reporting._sections import WORDS
 from forescale.reporting.charts.plan import kinds
 from forescale.reporting.charts.plan import plan as chart
@@ -42,7 +41,7 @@ def page(plan: Plan, commands: Sequence[str] = ()) -> Report:
         plan=told,
         words=WORDS,
         figures=drawn,
-        papers=[_cited(key) for key in plan.citations],
+        papers=[cited(key) for key in plan.citations],
         commands=list(commands),
     )
     return Report(text)
@@ -80,10 +79,3 @@ def _written(value: Any) -> str:
     if isinstance(value, (int, float)):
         return format_short(float(value), "number") if abs(value) >= 1e4 else f"{value:g}"
     return str(value)
-
-
-def _cited(key: str) -> tuple[str, str]:
-    try:
-        return cite.short(key), cite.reference(key).link
-    except InputError:
-        return key, ""

@@ -8,10 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from forescale.core import cite
-from forescale.core.errors import InputError
 from forescale.reporting import _figures as figures
-from forescale.reporting._page import Report, policy, resource, template
+from forescale.reporting._page import Report, cited, policy, resource, template
 from forescale.reporting._sections import Grid
 
 
@@ -58,7 +56,7 @@ def page(
         grids=grids,
         figures=[_drawn(name, spec) for name, spec in charts.items()],
         further=further,
-        papers=[_cited(key) for key in papers],
+        papers=[cited(key) for key in papers],
         commands=list(commands),
     )
     return Report(text)
@@ -70,10 +68,3 @@ def _drawn(name: str, spec: Mapping[str, Any]) -> figures.Figure:
         return figures.figure(name, dict(spec))
     wide, slim = ({**spec, "width": width} for width in (figures.WIDE - 90, figures.SLIM - 60))
     return figures.figure(name, wide, slim)
-
-
-def _cited(key: str) -> tuple[str, str]:
-    try:
-        return cite.short(key), cite.reference(key).link
-    except InputError:
-        return key, ""
