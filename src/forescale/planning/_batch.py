@@ -18,11 +18,11 @@ from forescale.planning._candidates import Candidates, Limits
 from forescale.planning._design import Criterion, Problem
 from forescale.planning._frontier import frontier, rows
 from forescale.planning._plan import Basis
+from forescale.planning._scatter import NOISE
 from forescale.runs.derive import require
 
 Array = NDArray[np.float64]
 
-ASSUMED_NOISE = 0.003  # relative standard deviation of one run where neither the fit nor the caller knows it
 PACE = 3.0  # each batch may cost this many times the one before it
 PARTS = (1.0, 1 / 4, 1 / 16, 1 / 64)  # of a batch's money, looked at to find out what is worth its price
 _GRID = (5, 7, 8.0)  # budgets, sizes and half width of the IsoFLOP grid that designs are compared with
@@ -206,7 +206,7 @@ def noise(basis: Basis, given: float | None) -> tuple[float, bool]:
         return given, False
     if math.isfinite(basis.sigma) and basis.sigma > 0:
         return basis.sigma, False
-    return ASSUMED_NOISE, True
+    return NOISE, True
 
 
 def pure_error(basis: Basis) -> tuple[float, int]:

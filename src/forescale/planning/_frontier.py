@@ -23,6 +23,7 @@ from forescale.numerics.optimum import Where, minimise, root
 
 if TYPE_CHECKING:
     from forescale.fitting.surface import Surface
+    from forescale.laws import Law
 
 Array = NDArray[np.float64]
 PerToken = Callable[[Any], Any]  # compute of one token as a function of N, vectorised and increasing
@@ -252,6 +253,21 @@ def least_compute(
     return Inverse(C, best.N[:, 0] + blank, best.D[:, 0] + blank, best.loss[:, 0] + blank, reached)
 
 
+SPLIT = ("a law with a compute-optimal split", "fit chinchilla or skaling")
+"""What a question that needs a split expects, and what to try."""
+
+
+def must_split(law: Law, said: str, expected: str, hint: str = "") -> None:
+    """Refuse a law that may not be asked for the compute-optimal split.
+
+    Args:
+        said: what it therefore cannot do: "does not say how to split compute".
+    """
+    if "compute-optimal" not in law.valid_for:
+        reason = law.refuses.get("compute-optimal", "it has no compute-optimal split")
+        raise RefusedError(message(f"The law {law.id!r} {said}: {reason}", expected, hint))
+
+
 def reaching(
     surface: Surface, target: ArrayLike, held: Mapping[str, float], window: tuple[float, float] = WINDOW
 ) -> tuple[Array, Array, str]:
@@ -269,15 +285,12 @@ def reaching(
         RefusedError: nothing is held and the law does not say how to split compute.
     """
     if not held:
-        if "compute-optimal" not in surface.law.valid_for:
-            reason = surface.law.refuses.get("compute-optimal", "it has no compute-optimal split")
-            raise RefusedError(
-                message(
-                    f"The law {surface.law.id!r} does not say how to split compute: {reason}",
-                    "params, tokens or ratio",
-                    "reach with a held ratio, e.g. ratio=20",
-                )
-            )
+        must_split(
+            surface.law,
+            "does not say how to split compute",
+            "params, tokens or ratio",
+            "reach with a held ratio, e.g. ratio=20",
+        )
         best = least_compute(surface, target, window=window)
         lost = np.where(best.reached, 0.0, best.C)
         return np.where(best.reached, best.N, lost), np.where(best.reached, best.D, lost), "the target loss"

@@ -17,6 +17,12 @@ def scatter(basis: Basis, loss: float) -> float:
     return basis.sigma / loss if raw and loss > 0 else math.nan if raw else basis.sigma
 
 
+def known(basis: Basis, loss: float) -> tuple[float, str | None]:
+    """Relative standard deviation of a run around a loss, and the sentence that is owed where it is assumed."""
+    share = scatter(basis, loss)
+    return (share, None) if share > 0 else (NOISE, assumed())
+
+
 def assumed() -> str:
     """What a plan says that takes `NOISE`."""
-    return f"One run's loss is taken to vary by {100 * NOISE:g} % (unknown to the fit)."
+    return f"One run's loss is taken to vary by {100 * NOISE:g} % (the fit does not know it)."

@@ -18,7 +18,7 @@ from forescale.core.errors import QueryError, RefusedError, message
 from forescale.core.frozen import Frozen
 from forescale.core.quantity import format_short
 from forescale.fitting._fit import Finding
-from forescale.planning import _conventions, _curves, _evidence, _money, _sizes
+from forescale.planning import _conventions, _curves, _evidence, _money, _scatter, _sizes
 from forescale.planning._family import family
 from forescale.planning._frontier import WINDOW, Frontier, at, frontier, of_law, rows, searched, thinned
 from forescale.planning._intervals import decided, expected, interval, of_estimate
@@ -27,9 +27,6 @@ from forescale.planning._quantities import BudgetText, ParamsText, RateText, Tok
 from forescale.planning._show import show
 
 Array = NDArray[np.float64]
-
-ASSUMED_NOISE = 0.003
-"""Relative standard deviation of one run where the fit does not know it; announced wherever it is used."""
 
 
 class ComputeOptimalQuery(BaseModel):
@@ -101,7 +98,7 @@ def answer(basis: Basis, query: ComputeOptimalQuery) -> Plan:
     decision["C"] = Decided(C, None, None, "FLOP", "compute C (6ND)")
     decision.update(_money.decisions(basis, spend, query.device, query.rate, query.mfu))
 
-    sigma, owed_noise = _noise(basis, best)
+    sigma, owed_noise = _scatter.known(basis, best)
     evidence = _evidence.evidence(basis, C, share)
     kin = family(basis, counted, data_unit, query.vocab, query.context, query.aspect, query.tied)
     others, remarks = _conventions.table(basis, C, counted, kin, window, data_unit)
@@ -216,14 +213,6 @@ def _regret(
 
 
 # ------------------------------------------------------------------------------------------------ what must be said
-
-
-def _noise(basis: Basis, loss: float) -> tuple[float, str | None]:
-    """Relative standard deviation of one run, and the sentence that is owed when it is assumed."""
-    if math.isfinite(basis.sigma) and basis.sigma > 0:
-        raw = basis.fit is not None and basis.fit.scale == "raw"
-        return basis.sigma / loss if raw else basis.sigma, None
-    return ASSUMED_NOISE, f"One run's loss is taken to vary by {100 * ASSUMED_NOISE:g} % (the fit does not know it)."
 
 
 def _outside(ratio: float, window: tuple[float, float], bound: bool) -> list[Finding]:

@@ -22,14 +22,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from forescale.core.errors import QueryError, message
 from forescale.core.frozen import Frozen
 from forescale.core.quantity import DeviceTime, Money, format_short, parse_loss
+from forescale.costs.budget import ASSUMED_MFU
 from forescale.costs.hardware import device
 from forescale.costs.serving import ASPECT, SHARED, of_size
 from forescale.fitting._fit import Finding
-from forescale.planning import _evidence, _joint_tables, _money
+from forescale.planning import _evidence, _joint_tables, _money, _scatter
 from forescale.planning._alone import first
 from forescale.planning._compose import composed, refused
 from forescale.planning._coverage import unerring
-from forescale.planning._frontier import MOST_DRAWS
+from forescale.planning._frontier import MOST_DRAWS, SPLIT, must_split
 from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._joint import FULL, Best, Choice, Problem, least_budget, solved
 from forescale.planning._lifetime import Bill
@@ -42,7 +43,6 @@ from forescale.planning._show import show
 
 Array = NDArray[np.float64]
 
-_ASSUMED_MFU = 0.4
 _WARMUP = 0.01  # share of the steps that warm up, where a cool-down is planned
 
 
@@ -112,7 +112,7 @@ def answer(grounds: Grounds, query: JointQuery) -> Plan:
     # A target is a search of searches: it makes do with fewer draws.
     grounds = grounds if goal == "budget" else first(grounds, MOST_DRAWS + 1)
     basis = grounds.laws["loss"]
-    _answerable(basis.surface.law)
+    must_split(basis.surface.law, "may not be asked which size is the best", *SPLIT)
     problem = _problem(grounds, query)
     services = _services(query, basis, grounds.has("coverage"))
     choices = tuple(choice for choice, _ in services)
@@ -133,13 +133,14 @@ def answer(grounds: Grounds, query: JointQuery) -> Plan:
         decision["regret"] = waste
     setup = _setup(grounds, query, N, D)
     decision |= setup
+    noise, owed = _scatter.known(basis, value)
     cause = problem, choice, spent
     currency = "dollars" if serve is not None and serve.money else "FLOP"
     tables = [
         *_joint_tables.choices(problem, choices, [s for _, s in services], spent, place),
         _joint_tables.limits(*cause, currency, n, d, value),
         _joint_tables.sensitivity(*cause, n, value),
-        _joint_tables.alternatives(*cause, n, value, _noise(basis.sigma, value)),
+        _joint_tables.alternatives(*cause, n, value, noise),
         *_next_runs(grounds, query, 6.0 * n * d),
     ]
     unit, _ = _evidence.stated(basis.surface.conventions, "loss", "loss")
@@ -165,6 +166,7 @@ def answer(grounds: Grounds, query: JointQuery) -> Plan:
             "Nothing is served: the budget is for training alone (served, or per_year and years).",
             *said,
             *_assumptions(grounds, query, serve),
+            *([owed] if owed else []),
         ],
         answered=known,
         at=_asked(grounds, n, d, choice),
@@ -196,16 +198,6 @@ def _goal(grounds: Grounds, query: JointQuery) -> str:
     if query.train_devices is not None and query.deadline_days is None:
         raise QueryError(message("train_devices without deadline_days", "both, or neither"))
     return given[0]
-
-
-def _answerable(law: Any) -> None:
-    if "compute-optimal" not in law.valid_for:
-        reason = law.refuses.get("compute-optimal", "it has no compute-optimal split")
-        raise refused(
-            f"The law {law.id!r} may not be asked which size is the best: {reason}",
-            "a law with a compute-optimal split",
-            "fit chinchilla or skaling",
-        )
 
 
 def _problem(grounds: Grounds, query: JointQuery) -> Problem:
@@ -249,7 +241,7 @@ def _deadline(query: JointQuery) -> tuple[tuple[str, float], ...]:
         raise QueryError(
             message(f"deadline_days without {lacking}", "how many devices train, and which", "512 and H100")
         )
-    mfu = query.train_mfu or getattr(budget, "mfu", None) or _ASSUMED_MFU
+    mfu = query.train_mfu or getattr(budget, "mfu", None) or ASSUMED_MFU
     flop = query.deadline_days * 86400.0 * query.train_devices * device(named).peak * mfu
     return ((f"deadline_days = {query.deadline_days:g} on {query.train_devices} x {device(named).name}", flop),)
 
@@ -499,10 +491,6 @@ def _inputs(names: tuple[str, ...], N: Array, D: Array) -> dict[str, Array]:
     return {name: known[name] for name in names}
 
 
-def _noise(sigma: float, loss: float) -> float:
-    return sigma if math.isfinite(sigma) and 0 < sigma < 0.5 * loss else 0.003
-
-
 def _next_runs(grounds: Grounds, query: JointQuery, C: float) -> list[Table]:
     """The runs that would teach most about the size at this compute, where there is money for them."""
     fit = grounds.laws["loss"].fit
@@ -575,6 +563,8 @@ def _warnings(
 
 def _assumptions(grounds: Grounds, query: JointQuery, serve: Service | None) -> list[str]:
     said = [] if serve is None else list(serve.assumptions)
+    if query.deadline_days is not None and query.train_mfu is None and getattr(query.budget, "mfu", None) is None:
+        said.append(f"The devices that train before the deadline are taken to reach {100 * ASSUMED_MFU:g} % MFU.")
     if min(query.bits) < FULL:
         said.append(
             "Few bits are for serving; the model is trained in 16 (the plan of precision asks about training)."

@@ -25,7 +25,7 @@ from forescale.planning import _evidence
 from forescale.planning._alone import first
 from forescale.planning._compose import composed, refused
 from forescale.planning._curves import banded
-from forescale.planning._frontier import Frontier, at, frontier, least_compute, of_law
+from forescale.planning._frontier import SPLIT, Frontier, at, frontier, least_compute, must_split, of_law
 from forescale.planning._intervals import decided, expected, interval, of_estimate
 from forescale.planning._plan import Basis, Decided, Grounds, Part, Plan, Planner, Table
 from forescale.planning._quantities import TokensText
@@ -113,11 +113,7 @@ def answer(grounds: Grounds, query: OneDialQuery) -> Plan:
     basis, level = grounds.laws["loss"], grounds.level
     alone = first(grounds).laws["loss"]
     surface = basis.surface
-    if "compute-optimal" not in surface.law.valid_for:
-        raise refused(
-            f"The law {surface.law.id!r} has no compute-optimal split to compare with",
-            "chinchilla or another in N, D",
-        )
+    must_split(surface.law, "has no split to compare the dial with", *SPLIT)
     counted, owed = _evidence.stated(surface.conventions, "N", "total")
     made = dialled(query, query.depth)
     n, d = _size(made.shape, counted), made.trained

@@ -22,7 +22,7 @@ from forescale.numerics.optimum import Where
 from forescale.planning import _evidence, _money, _task_tables
 from forescale.planning._chain import Chain, at_place, chain, findings, without_best
 from forescale.planning._compose import composed, refused
-from forescale.planning._frontier import frontier, reaching
+from forescale.planning._frontier import frontier, must_split, reaching
 from forescale.planning._intervals import decided, interval, of_estimate
 from forescale.planning._plan import Decided, Grounds, Part, Plan, Planner
 from forescale.planning._quantities import BudgetText, ParamsText, RateText, TokensText
@@ -208,7 +208,12 @@ def _model(both: Chain, query: TaskQuery, C: float | None) -> Place:
         )
     N, D = held.get("params"), held.get("tokens")
     if named == ["budget"]:
-        _knows_split(both, "budget='1e23 FLOP', ratio=20")
+        must_split(
+            both.surface.law,
+            "does not say how to split compute",
+            "params, tokens or ratio besides",
+            "budget='1e23 FLOP', ratio=20",
+        )
         found = frontier(both.surface, [C or math.nan])
         if not found.interior[0, 0]:
             raise refused(f"{both.surface.law.id!r} has no optimal size at this budget", "a size", "params or ratio")
@@ -223,23 +228,16 @@ def _model(both: Chain, query: TaskQuery, C: float | None) -> Place:
     return Place(N * wide, D * wide, f"{' and '.join(named)}, as given", True)
 
 
-def _knows_split(both: Chain, hint: str) -> None:
-    """Raises RefusedError where step 1 may not be asked for the best split of compute."""
-    law = both.surface.law
-    if "compute-optimal" not in law.valid_for:
-        raise refused(
-            f"the law {law.id!r} does not say how to split compute: "
-            + law.refuses.get("compute-optimal", "it has no compute-optimal split"),
-            "params, tokens or ratio besides",
-            hint,
-        )
-
-
 def _for(both: Chain, query: TaskQuery, goal: float) -> Place:
     """The least model for a target."""
     held = _held(query)
     if not held:
-        _knows_split(both, f"{both.metric}={goal:g}, ratio=20")
+        must_split(
+            both.surface.law,
+            "does not say how to split compute",
+            "params, tokens or ratio besides",
+            f"{both.metric}={goal:g}, ratio=20",
+        )
     required, where = both.required(goal)
     if not math.isfinite(required[0]):
         raise _no_loss(both, goal, int(where[0]))

@@ -19,11 +19,10 @@ from forescale.core.errors import QueryError, RefusedError, message
 from forescale.core.frozen import Frozen
 from forescale.core.quantity import Money, format_short, parse_loss
 from forescale.costs.serving import ASPECT, SHARED
-from forescale.laws import Law
 from forescale.planning import _evidence, _money, _overtrained, _service
 from forescale.planning._alone import first
 from forescale.planning._compose import composed, refused
-from forescale.planning._frontier import MOST_DRAWS, at, of_law
+from forescale.planning._frontier import MOST_DRAWS, SPLIT, at, must_split, of_law
 from forescale.planning._intervals import decided, expected, of_estimate
 from forescale.planning._lifetime import (
     best,
@@ -94,7 +93,7 @@ def answer(grounds: Grounds, query: TrainAndServeQuery) -> Plan:
         QueryError: quality and budget given twice or not at all, limits that contradict each other, tokens unsaid.
         RefusedError: a law without a compute-optimal split, a loss that cannot be reached.
     """
-    _answerable(grounds.law("loss"))
+    must_split(grounds.law("loss"), "may not be asked which size is the cheapest", *SPLIT)
     if grounds.law("loss").optimum is None:  # each draw is a search of searches
         grounds = first(grounds, MOST_DRAWS + 1)
     basis = grounds.laws["loss"]
@@ -199,16 +198,6 @@ def answer(grounds: Grounds, query: TrainAndServeQuery) -> Plan:
 
 
 # ------------------------------------------------------------------------------------------------ what is asked for
-
-
-def _answerable(law: Law) -> None:
-    if "compute-optimal" not in law.valid_for:
-        reason = law.refuses.get("compute-optimal", "it has no compute-optimal split to compare with")
-        raise refused(
-            f"The law {law.id!r} may not be asked which size is the cheapest: {reason}",
-            "a law with a compute-optimal split",
-            "fit chinchilla or skaling",
-        )
 
 
 def _goal(query: TrainAndServeQuery) -> str:
