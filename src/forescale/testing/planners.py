@@ -37,8 +37,8 @@ from forescale.runs.table import Runs
 
 Array = NDArray[np.float64]
 
-RESERVED = ("fits", "law", "loss", "group", "out", "style", "as_json")
-"""What `forescale plan` calls its own options."""
+RESERVED = ("fits", "law", "loss", "group", "out", "style", "as_json", "draws", "refit")
+"""What `forescale plan` and `fs.plan` call their own options."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class PlannerCase:
         assert planner.example
         for name, field in planner.query.model_fields.items():
             assert field.description, f"{name} has no description"
-            assert name not in RESERVED, f"{name} is taken by the command line"
+            assert name not in RESERVED, f"{name} is an option of every plan"
         for part in planner.parts:
             assert part.meaning, f"{part.name} has no meaning"
             assert part.wanted()
