@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,10 @@ class Surface:
     fitted_range: Mapping[str, tuple[float, float]] = field(default_factory=Frozen)
     group: str | None = None
     dropped: int = 0
+
+    def take(self, rows: Any) -> Surface:
+        """The surface with some of its parameter vectors: a slice, or row numbers."""
+        return replace(self, params=Frozen({name: values[rows] for name, values in self.params.items()}))
 
     def loss(self, **inputs: ArrayLike) -> Array:
         """The law at inputs of shape (k,) or (B, k) or floats; returns (B, k)."""

@@ -183,7 +183,7 @@ def _isoflop(basis: Basis, task: Task, chosen: Batch) -> list[tuple[str, int, fl
     levels, sizes, half = _GRID
     top = min(chosen.cost / (sizes * sum(10.0**-k for k in range(levels))), task.limits.max_run)
     C = top * 10.0 ** -np.arange(levels, dtype=np.float64)
-    estimate = replace(basis.surface, params={k: v[:1] for k, v in basis.surface.params.items()})
+    estimate = basis.surface.take(slice(1))
     centre = frontier(estimate, C, window=task.window).N[0]
     if not np.isfinite(centre).all():
         return []

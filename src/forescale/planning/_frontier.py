@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,9 +104,7 @@ def rows(surface: Surface) -> int:
 
 def thinned(surface: Surface) -> Surface:
     """The estimate and the first `MOST_DRAWS` draws (their order is random), for charts and side tables."""
-    if rows(surface) <= MOST_DRAWS + 1:
-        return surface
-    return replace(surface, params={k: v[: MOST_DRAWS + 1] for k, v in surface.params.items()})
+    return surface if rows(surface) <= MOST_DRAWS + 1 else surface.take(slice(MOST_DRAWS + 1))
 
 
 def frontier(

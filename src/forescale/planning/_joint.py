@@ -107,7 +107,7 @@ class Problem:
 
         return replace(
             self,
-            surface=replace(self.surface, params=cut(self.surface.params)),
+            surface=self.surface.take(some),
             repeated=cut(self.repeated),
             quantised=cut(self.quantised),
             coverage=within,

@@ -39,11 +39,11 @@ def chosen(surface: Surface, C: float, window: tuple[float, float], count: int =
     N = frontier(surface, [C], window=window).N[:, 0]
     answered = 1 + np.flatnonzero(np.isfinite(N[1:]) & (N[1:] > 0))
     if answered.size == 0:
-        return replace(surface, params={name: values[:1] for name, values in surface.params.items()})
+        return surface.take(slice(1))
     ordered = answered[np.argsort(N[answered], kind="stable")]
     take = np.floor((np.arange(min(count, ordered.size)) + 0.5) * ordered.size / min(count, ordered.size))
     keep = np.concatenate([[0], ordered[take.astype(int)]])
-    return replace(surface, params={name: values[keep] for name, values in surface.params.items()})
+    return surface.take(keep)
 
 
 def slopes(surface: Surface, N: Array, D: Array) -> tuple[Array, Array]:

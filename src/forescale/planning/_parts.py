@@ -150,9 +150,8 @@ def _aligned(fits: Mapping[str, Fit], draws: int, group: str | None) -> dict[str
             # errors would go together.
             order = np.arange(own - 1) if place == 0 else streams[place].permutation(own - 1)
             chosen = np.concatenate([[0], 1 + order[: count - 1]])
-        params = Frozen({p: np.ascontiguousarray(v[chosen]) for p, v in one.params.items()})
         fit = fits[name]
         labels = Frozen() if fit.law.groups is None else Frozen({fit.law.groups.by: str(group)})
         sigma = fit.sigma if fit.sigma > 0 else float("nan")
-        aligned[name] = Basis(replace(one, params=params), fit, sigma, labels)
+        aligned[name] = Basis(one.take(chosen), fit, sigma, labels)
     return aligned

@@ -93,7 +93,8 @@ class Part:
 
     def __post_init__(self) -> None:
         if bool(self.columns) == bool(self.laws or self.inputs):
-            raise InputError(message(f"the part {self.name!r}", "laws or inputs, or else columns of a table"))
+            held = "laws and a table" if self.columns else "neither laws nor a table"
+            raise InputError(message(f"the part {self.name!r} names {held}", "laws or inputs, or else columns"))
 
     def names(self) -> tuple[str, ...]:
         """What the members of this part are called."""

@@ -75,7 +75,7 @@ def mistakes(family: Family, found: Cooldowns, level: float, unit: str) -> Table
 
 def alternatives(basis: Basis, family: Family, own: Cooldowns, noise: float, unit: str) -> Table:
     """Each form at its own best share, and the shares that lie within the noise of one run of the plan."""
-    surface, best = _schedules.first(basis.surface), of_estimate(own.loss)
+    surface, best = basis.surface.take(slice(1)), of_estimate(own.loss)
     rows = []
     for shape in SHAPES:
         if shape == "exponential" and family.end == 0.0:
@@ -99,7 +99,7 @@ def alternatives(basis: Basis, family: Family, own: Cooldowns, noise: float, uni
 
 def horizons(basis: Basis, family: Family, own: Cooldowns, begun: int, unit: str) -> Table:
     """The best cool-down when the deadline moves."""
-    surface = _schedules.first(basis.surface)
+    surface = basis.surface.take(slice(1))
     rows = []
     for factor in (0.5, 1.0, 2.0):
         steps = round(factor * family.steps)
@@ -137,7 +137,7 @@ def rates(made: Schedule) -> Table:
 def curves(
     basis: Basis, family: Family, made: dict[str, Schedule], found: Cooldowns
 ) -> dict[str, Frozen[str, Array]]:
-    surface = _schedules.first(basis.surface)
+    surface = basis.surface.take(slice(1))
     begin = max(family.warmup, family.steps // 20, 1)
     steps = np.unique(np.round(np.linspace(begin, family.steps, 90)))
     lines = {name: _schedules.along(surface, one, steps, family.inputs)[0] for name, one in made.items()}

@@ -107,12 +107,6 @@ def _values(surface: Surface, rows: Schedules, inputs: Mapping[str, float]) -> A
     return np.array(np.broadcast_to(value, (problems, len(rows))))
 
 
-def first(surface: Surface) -> Surface:
-    """The estimate alone."""
-    params = Frozen({name: values[:1] for name, values in surface.params.items()})
-    return Surface(surface.law, params, surface.conventions, surface.fitted_range, surface.group)
-
-
 @dataclass(frozen=True, eq=False)
 class Cooldowns:
     """Last losses by the share of the steps that cool down, and the best share of each parameter vector.

@@ -32,7 +32,7 @@ def from_object(source: object) -> tuple[Raw, str]:
             return frame, "DataFrame"
     raise InputError(
         message(
-            f"a {type(source).__name__} is no table of runs",
+            f"a value of the type {type(source).__name__} is no table of runs",
             "a path, a data-set name, a DataFrame, a dict of columns or a list of dicts",
         )
     )
