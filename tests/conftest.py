@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 # Before NumPy is loaded: matrices here are tiny, and threads of BLAS only fight the test workers.
@@ -27,6 +31,24 @@ if os.environ.get("CI"):
     hypothesis.settings.load_profile("gate")
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def script() -> Callable[[str], ModuleType]:
+    """A script of the repository as a module: `script("benchmarks/design.py")`."""
+
+    @cache
+    def loaded(path: str) -> ModuleType:
+        name = f"{Path(path).stem}_script"
+        spec = importlib.util.spec_from_file_location(name, ROOT / path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # dataclasses look their module up
+        spec.loader.exec_module(module)
+        return module
+
+    return loaded
 
 
 @dataclass(frozen=True)

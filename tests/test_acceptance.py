@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -14,14 +12,8 @@ from forescale.core.errors import ForescaleError
 
 
 @pytest.fixture(scope="module")
-def acceptance() -> ModuleType:
-    path = Path(__file__).parents[1] / "benchmarks" / "acceptance.py"
-    spec = importlib.util.spec_from_file_location("acceptance_benchmark", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+def acceptance(script: Callable[[str], ModuleType]) -> ModuleType:
+    module = script("benchmarks/acceptance.py")
     try:
         for load in (module.rows240, module.rows245):
             load()

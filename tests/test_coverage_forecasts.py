@@ -10,11 +10,8 @@ enough which form is right at ten thousand. On simulated success rates the pool 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -25,15 +22,8 @@ mirrored = pytest.mark.skipif(not os.environ.get("FORESCALE_MIRROR"), reason="FO
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    path = Path(__file__).parents[1] / "benchmarks" / "coverage_forecasts.py"
-    spec = importlib.util.spec_from_file_location("coverage_forecasts_benchmark", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def benchmark(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("benchmarks/coverage_forecasts.py")
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import os
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -238,13 +237,8 @@ def test_every_room_is_documented() -> None:
 
 
 @pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def generate(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("docs/generate.py")
 
 
 def test_generated_parts_are_up_to_date(generate: ModuleType) -> None:

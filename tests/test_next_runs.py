@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -369,19 +370,12 @@ def test_command_line(cli: Any) -> None:
     assert content["tables"]["runs"]["rows"]
 
 
-def test_less_compute_for_the_same_decision() -> None:
+def test_less_compute_for_the_same_decision(script: Callable[[str], ModuleType]) -> None:
     """The bar on a few repeats: after a tenth of the grid's compute the design errs no more than the grid.
 
     The whole is benchmarks/design.py; there the ratio at equal error is far above ten.
     """
-    spec = importlib.util.spec_from_file_location("design", Path(__file__).parents[1] / "benchmarks" / "design.py")
-    assert spec is not None
-    assert spec.loader is not None
-    design = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules["design"] = design
-    spec.loader.exec_module(design)
+    design = script("benchmarks/design.py")
     found = design.simulate(design.Truth(design.SURFACES["symmetric"]), 9)
     spent, error = np.median(found.spent, axis=0), np.median(found.error, axis=0)
     assert spent[-2] < 0.15 * found.cost

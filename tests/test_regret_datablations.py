@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -15,14 +13,8 @@ from forescale.core.errors import ForescaleError
 
 
 @pytest.fixture(scope="module")
-def replay() -> ModuleType:
-    path = Path(__file__).parents[1] / "benchmarks" / "regret_datablations.py"
-    spec = importlib.util.spec_from_file_location("regret_datablations", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+def replay(script: Callable[[str], ModuleType]) -> ModuleType:
+    module = script("benchmarks/regret_datablations.py")
     try:
         module.tables()
     except ForescaleError as error:

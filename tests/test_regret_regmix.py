@@ -3,24 +3,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 
 from forescale.core.errors import ForescaleError
 
 
-def test_small_models_choose_the_mixture() -> None:
+def test_small_models_choose_the_mixture(script: Callable[[str], ModuleType]) -> None:
     """Pile-CC: Spearman .988 (asked for: .97; linear .893, boosted trees .987), and the best of 256 is taken."""
-    path = Path(__file__).parents[1] / "benchmarks" / "regret_regmix.py"
-    spec = importlib.util.spec_from_file_location("regret_regmix", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    module = script("benchmarks/regret_regmix.py")
     try:
         found = module.replay("pile_cc")
     except ForescaleError as error:

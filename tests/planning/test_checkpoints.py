@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -69,16 +66,9 @@ SD10 = {
 
 
 @pytest.fixture(scope="module")
-def replays() -> ModuleType:
+def replays(script: Callable[[str], ModuleType]) -> ModuleType:
     """The benchmark as a module."""
-    path = Path(__file__).parents[2] / "benchmarks" / "replay_checkpoints.py"
-    spec = importlib.util.spec_from_file_location("replay_checkpoints", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["replay_checkpoints"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/replay_checkpoints.py")
 
 
 @pytest.fixture(scope="module")

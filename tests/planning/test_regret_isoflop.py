@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -16,15 +14,8 @@ from forescale.core.errors import ReadError
 
 
 @pytest.fixture(scope="module")
-def regret() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "regret_isoflop.py"
-    spec = importlib.util.spec_from_file_location("regret_isoflop", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def regret(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("benchmarks/regret_isoflop.py")
 
 
 def test_a_size_that_is_off_loses_compute_and_the_best_one_none(regret: ModuleType) -> None:

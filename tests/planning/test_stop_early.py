@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -126,16 +123,9 @@ def test_more_of_the_curve_says_more() -> None:
 
 
 @pytest.fixture(scope="module")
-def replays() -> ModuleType:
+def replays(script: Callable[[str], ModuleType]) -> ModuleType:
     """The benchmark as a module."""
-    path = Path(__file__).parents[2] / "benchmarks" / "replay_curves.py"
-    spec = importlib.util.spec_from_file_location("replay_curves", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["replay_curves"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/replay_curves.py")
 
 
 @pytest.fixture(scope="module")
